@@ -1,0 +1,1 @@
+"""Pylon DEG: where and when compute runs, and when batteries move, on Great Britain's grid."""

@@ -1,0 +1,1 @@
+"""THE PYTHON SDK: speaks HTTP only; imports ontology and errors, nothing else of ours."""

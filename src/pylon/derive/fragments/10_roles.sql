@@ -1,0 +1,29 @@
+-- Pylon's own roles. None logs in: a session becomes one of them for one transaction (set local role), so that
+-- the login role's own rights never touch a row.
+--   pylon_ingest   writes grid signals, runs and leases; sees no operator's rows
+--   pylon_actor    writes one operator's rows: the operator named in the transaction's claims
+--   pylon_catalog  reads what operators have published, and no more
+do $$
+declare
+    role_name text;
+begin
+    foreach role_name in array array['pylon_ingest', 'pylon_actor', 'pylon_catalog'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = role_name) then
+            execute format('create role %I nologin noinherit', role_name);
+        end if;
+    end loop;
+    -- The role that migrates may serve as well; where another one serves, `pylon db migrate` grants it the same.
+    foreach role_name in array array['anon', 'authenticated', 'pylon_ingest', 'pylon_actor', 'pylon_catalog'] loop
+        begin
+            execute format('grant %I to %I', role_name, current_user);
+        exception when insufficient_privilege then
+            raise notice 'pylon: % may not grant itself %; grant it by hand if this role is to serve', current_user, role_name;
+        end;
+    end loop;
+end
+$$;
+
+create schema if not exists private;
+revoke all on schema private from public;
+grant usage on schema private to pylon_ingest;
+grant usage on schema public to anon, authenticated, service_role, pylon_ingest, pylon_actor, pylon_catalog;

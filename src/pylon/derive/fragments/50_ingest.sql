@@ -1,0 +1,202 @@
+-- Ingest: one set-based statement for each kind of signal. A row that is already stored as it comes is not
+-- touched (no new row version, no write-ahead log). A simulated value never replaces a real one.
+
+-- Whether a quantity from one source may be stored over what is there from another.
+create or replace function private.accepts(p_new text, p_old text) returns boolean
+language sql immutable set search_path = '' as $$
+    select p_new is not null and (p_new <> 'simulated' or coalesce(p_old, 'simulated') = 'simulated')
+$$;
+
+-- p_rows: array of {timestamp, settlement_period, provenance, and the quantities provenance names}; `mix` is an
+-- object of percentages by fuel. A quantity that provenance does not name is left as it is stored.
+create or replace function public.ingest_national(p_rows jsonb, p_now timestamptz) returns jsonb
+language sql set search_path = '' as $$
+with incoming as materialized (
+    select * from jsonb_to_recordset(p_rows) as x(
+        "timestamp" timestamptz, settlement_period integer, provenance jsonb,
+        carbon_intensity_forecast integer, carbon_intensity_actual integer,
+        carbon_index text, carbon_index_computed text,
+        demand_mw integer, wholesale_price_gbp_mwh numeric(10,2),
+        grid_stress_score numeric(4,3), grid_stress_detail jsonb, mix jsonb)
+), judged as (
+    select i.*, s.id as stored_id, s as stored,
+        private.accepts(i.provenance ->> 'carbon', s.provenance ->> 'carbon') as takes_carbon,
+        private.accepts(i.provenance ->> 'demand', s.provenance ->> 'demand') as takes_demand,
+        private.accepts(i.provenance ->> 'price', s.provenance ->> 'price') as takes_price,
+        private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress') as takes_stress,
+        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix') as takes_mix
+    from incoming i left join public.grid_signals s using ("timestamp")
+), merged as materialized (
+    select j."timestamp", j.settlement_period, j.stored_id, j.stored,
+        case when takes_carbon then j.carbon_intensity_forecast else (j.stored).carbon_intensity_forecast end
+            as carbon_intensity_forecast,
+        -- An actual once given stays when the same source later leaves it out.
+        case when takes_carbon then coalesce(j.carbon_intensity_actual,
+                case when j.provenance ->> 'carbon' = (j.stored).provenance ->> 'carbon'
+                     then (j.stored).carbon_intensity_actual end)
+             else (j.stored).carbon_intensity_actual end as carbon_intensity_actual,
+        case when takes_carbon then j.carbon_index else (j.stored).carbon_index end as carbon_index,
+        case when takes_carbon then j.carbon_index_computed else (j.stored).carbon_index_computed end
+            as carbon_index_computed,
+        case when takes_demand then j.demand_mw else (j.stored).demand_mw end as demand_mw,
+        case when takes_price then j.wholesale_price_gbp_mwh else (j.stored).wholesale_price_gbp_mwh end
+            as wholesale_price_gbp_mwh,
+        case when takes_stress then j.grid_stress_score else (j.stored).grid_stress_score end
+            as grid_stress_score,
+        case when takes_stress then j.grid_stress_detail else (j.stored).grid_stress_detail end
+            as grid_stress_detail,
+        coalesce((j.stored).provenance, '{}') || jsonb_strip_nulls(jsonb_build_object(
+            'carbon', case when takes_carbon then j.provenance ->> 'carbon' end,
+            'demand', case when takes_demand then j.provenance ->> 'demand' end,
+            'price', case when takes_price then j.provenance ->> 'price' end,
+            'stress', case when takes_stress then j.provenance ->> 'stress' end,
+            'mix', case when takes_mix then j.provenance ->> 'mix' end)) as provenance,
+        case when takes_mix then j.mix end as mix
+    from judged j
+), written as (
+    insert into public.grid_signals as g (
+        "timestamp", settlement_period, carbon_intensity_forecast, carbon_intensity_actual, carbon_index,
+        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, grid_stress_score, grid_stress_detail,
+        data_source, provenance, is_forecast, fetched_at)
+    select "timestamp", settlement_period, carbon_intensity_forecast, carbon_intensity_actual, carbon_index,
+        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, grid_stress_score, grid_stress_detail,
+        provenance ->> 'carbon', provenance, carbon_intensity_actual is null, p_now
+    from merged m
+    where m.stored_id is null or (
+        m.carbon_intensity_forecast, m.carbon_intensity_actual, m.carbon_index, m.carbon_index_computed,
+        m.demand_mw, m.wholesale_price_gbp_mwh, m.grid_stress_score, m.grid_stress_detail, m.provenance
+    ) is distinct from (
+        (m.stored).carbon_intensity_forecast, (m.stored).carbon_intensity_actual, (m.stored).carbon_index,
+        (m.stored).carbon_index_computed, (m.stored).demand_mw, (m.stored).wholesale_price_gbp_mwh,
+        (m.stored).grid_stress_score, (m.stored).grid_stress_detail, (m.stored).provenance)
+    on conflict ("timestamp") do update set
+        carbon_intensity_forecast = excluded.carbon_intensity_forecast,
+        carbon_intensity_actual = excluded.carbon_intensity_actual,
+        carbon_index = excluded.carbon_index,
+        carbon_index_computed = excluded.carbon_index_computed,
+        demand_mw = excluded.demand_mw,
+        wholesale_price_gbp_mwh = excluded.wholesale_price_gbp_mwh,
+        grid_stress_score = excluded.grid_stress_score,
+        grid_stress_detail = excluded.grid_stress_detail,
+        data_source = excluded.data_source,
+        provenance = excluded.provenance,
+        is_forecast = excluded.is_forecast,
+        fetched_at = excluded.fetched_at
+    returning g.id, g."timestamp"
+), signal_ids as (
+    select coalesce(w.id, m.stored_id) as id, m."timestamp", m.mix
+    from merged m left join written w using ("timestamp")
+    where m.mix is not null
+), mix_written as (
+    insert into public.generation_mix as x (grid_signal_id, "timestamp", fuel_type, percentage, fetched_at)
+    select s.id, s."timestamp", f.key, f.value::numeric(5,2), p_now
+    from signal_ids s
+    cross join lateral jsonb_each_text(s.mix) f
+    left join public.generation_mix old on old.grid_signal_id = s.id and old.fuel_type = f.key
+    where old.percentage is distinct from f.value::numeric(5,2)
+    on conflict (grid_signal_id, fuel_type) do update
+        set percentage = excluded.percentage, fetched_at = excluded.fetched_at
+    returning 1
+)
+select jsonb_build_object(
+    'signals_seen', (select count(*) from incoming),
+    'signals_written', (select count(*) from written),
+    'mix_written', (select count(*) from mix_written))
+$$;
+
+-- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_index,
+-- carbon_index_computed, mix}; all from p_source.
+create or replace function public.ingest_regional(p_rows jsonb, p_source text, p_now timestamptz) returns jsonb
+language sql set search_path = '' as $$
+with incoming as materialized (
+    select r.id as region_uuid, x.*
+    from jsonb_to_recordset(p_rows) as x(
+        region_id integer, "timestamp" timestamptz, carbon_intensity_forecast integer,
+        carbon_index text, carbon_index_computed text, mix jsonb)
+    join public.regions r on r.region_id = x.region_id
+), accepted as materialized (
+    select i.*, s.id as stored_id, s as stored
+    from incoming i
+    left join public.regional_grid_signals s on s.region_id = i.region_uuid and s."timestamp" = i."timestamp"
+    where private.accepts(p_source, s.data_source)
+), written as (
+    insert into public.regional_grid_signals as g (
+        region_id, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, data_source,
+        fetched_at)
+    select region_uuid, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, p_source,
+        p_now
+    from accepted a
+    where a.stored_id is null or (
+        a.carbon_intensity_forecast, a.carbon_index, a.carbon_index_computed, p_source
+    ) is distinct from (
+        (a.stored).carbon_intensity_forecast, (a.stored).carbon_index, (a.stored).carbon_index_computed,
+        (a.stored).data_source)
+    on conflict (region_id, "timestamp") do update set
+        carbon_intensity_forecast = excluded.carbon_intensity_forecast,
+        carbon_index = excluded.carbon_index,
+        carbon_index_computed = excluded.carbon_index_computed,
+        data_source = excluded.data_source,
+        fetched_at = excluded.fetched_at
+    returning g.id, g.region_id, g."timestamp"
+), signal_ids as (
+    select coalesce(w.id, a.stored_id) as id, a."timestamp", a.mix
+    from accepted a left join written w on w.region_id = a.region_uuid and w."timestamp" = a."timestamp"
+), mix_written as (
+    insert into public.generation_mix as x (regional_signal_id, "timestamp", fuel_type, percentage, fetched_at)
+    select s.id, s."timestamp", f.key, f.value::numeric(5,2), p_now
+    from signal_ids s
+    cross join lateral jsonb_each_text(s.mix) f
+    left join public.generation_mix old on old.regional_signal_id = s.id and old.fuel_type = f.key
+    where old.percentage is distinct from f.value::numeric(5,2)
+    on conflict (regional_signal_id, fuel_type) do update
+        set percentage = excluded.percentage, fetched_at = excluded.fetched_at
+    returning 1
+)
+select jsonb_build_object(
+    'signals_seen', (select count(*) from incoming),
+    'signals_written', (select count(*) from written),
+    'mix_written', (select count(*) from mix_written))
+$$;
+
+-- p_factors: object of gCO2/kWh by the API's name of the fuel. Returns how many were written.
+create or replace function public.ingest_factors(p_factors jsonb, p_source text, p_now timestamptz) returns integer
+language sql set search_path = '' as $$
+with written as (
+    insert into public.carbon_factors as c (fuel, factor_gco2_kwh, data_source, fetched_at)
+    select f.key, f.value::integer, p_source, p_now from jsonb_each_text(p_factors) f
+    on conflict (fuel) do update set
+        factor_gco2_kwh = excluded.factor_gco2_kwh,
+        data_source = excluded.data_source,
+        fetched_at = excluded.fetched_at
+    where private.accepts(excluded.data_source, c.data_source)
+      and (c.factor_gco2_kwh, c.data_source) is distinct from (excluded.factor_gco2_kwh, excluded.data_source)
+    returning 1
+)
+select count(*)::integer from written
+$$;
+
+-- p_series: array of {series, starts_at, half_hour_values, source}. A series that the run saw exactly as the last
+-- run did is not written again. Returns how many were written.
+create or replace function public.record_vintages(p_series jsonb, p_run_id uuid, p_now timestamptz)
+returns integer
+language plpgsql set search_path = '' as $$
+declare
+    written integer;
+begin
+    perform private.ensure_vintage_month(p_now);
+    insert into public.signal_vintages (series, run_id, recorded_at, starts_at, half_hour_values, source)
+    select x.series, p_run_id, p_now, x.starts_at, x.half_hour_values, x.source
+    from jsonb_to_recordset(p_series) as x(
+        series text, starts_at timestamptz, half_hour_values double precision[], source text)
+    left join lateral (
+        select v.starts_at, v.half_hour_values, v.source
+        from public.signal_vintages v
+        where v.series = x.series
+        order by v.recorded_at desc
+        limit 1) last on true
+    where (last.starts_at, last.half_hour_values, last.source)
+          is distinct from (x.starts_at, x.half_hour_values, x.source);
+    get diagnostics written = row_count;
+    return written;
+end
+$$;

@@ -1,0 +1,165 @@
+"""The one error tree: every failure Pylon reports, with its code, its HTTP status and what to do next.
+
+    PylonError
+    ├── SourceError         SourceUnavailable · SourceChanged
+    ├── StoreError          StoreUnavailable · ServerUnavailable · SchemaMismatch · LeaseHeld · LeaseLost
+    ├── DecisionError
+    └── RequestError        NotFound · Conflict · Forbidden · Invalid
+
+A message names what was wrong, what is valid and what to do next. The class docstring is the default message.
+The HTTP status is data here; only `pylon.interfaces` sends it.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+__all__ = [
+    "Conflict",
+    "DecisionError",
+    "Forbidden",
+    "Invalid",
+    "LeaseHeld",
+    "LeaseLost",
+    "NotFound",
+    "PylonError",
+    "RequestError",
+    "SchemaMismatch",
+    "ServerUnavailable",
+    "SourceChanged",
+    "SourceError",
+    "SourceUnavailable",
+    "StoreError",
+    "StoreUnavailable",
+]
+
+
+class PylonError(Exception):
+    """Pylon could not do what was asked."""
+
+    code: ClassVar[str] = "pylon_error"
+    status: ClassVar[int] = 500
+
+    def __init__(self, detail: str | None = None, /, **extra: Any) -> None:
+        """Carry `detail` (the class docstring when none is given) and any machine-readable facts in `extra`."""
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        self.extra = extra
+        super().__init__(self.detail)
+
+    @property
+    def title(self) -> str:
+        """The class docstring: the same for every instance, so a reader can look it up."""
+        return (type(self).__doc__ or "").strip().splitlines()[0]
+
+    def problem(self) -> dict[str, Any]:
+        """Return the error as an RFC 9457 problem document (`type`, `title`, `status`, `detail`, `code`)."""
+        return {
+            "type": f"urn:pylon:error:{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            **self.extra,
+        }
+
+
+class SourceError(PylonError):
+    """A data source could not be used."""
+
+    code = "source_error"
+    status = 502
+
+
+class SourceUnavailable(SourceError):
+    """A data source did not answer in time, or answered with a failure."""
+
+    code = "source_unavailable"
+    status = 503
+
+
+class SourceChanged(SourceError):
+    """A data source answered in a shape that is not the documented one."""
+
+    code = "source_changed"
+
+
+class StoreError(PylonError):
+    """The database could not do what was asked."""
+
+    code = "store_error"
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be reached."""
+
+    code = "store_unavailable"
+    status = 503
+
+
+class ServerUnavailable(StoreUnavailable):
+    """The embedded PostgreSQL server did not start."""
+
+    code = "server_unavailable"
+
+
+class SchemaMismatch(StoreError):
+    """The database's schema is not the one this version of Pylon needs."""
+
+    code = "schema_mismatch"
+    status = 503
+
+
+class LeaseHeld(StoreError):
+    """Another process is doing this work now."""
+
+    code = "lease_held"
+    status = 409
+
+
+class LeaseLost(StoreError):
+    """This process lost its lease while it worked, so nothing was written."""
+
+    code = "lease_lost"
+    status = 409
+
+
+class DecisionError(PylonError):
+    """No decision could be made."""
+
+    code = "decision_error"
+    status = 422
+
+
+class RequestError(PylonError):
+    """The request could not be served."""
+
+    code = "request_error"
+    status = 400
+
+
+class NotFound(RequestError):
+    """There is no such thing here."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(RequestError):
+    """The request conflicts with what is stored."""
+
+    code = "conflict"
+    status = 409
+
+
+class Forbidden(RequestError):
+    """This is not allowed."""
+
+    code = "forbidden"
+    status = 403
+
+
+class Invalid(RequestError):
+    """The request is not valid."""
+
+    code = "invalid"
+    status = 422

@@ -1,0 +1,264 @@
+"""The REST API: the original's four endpoints, health, readiness and the documentation.
+
+Routes translate between HTTP and the services and decide nothing. `python backend/api_server.py` and
+`pylon serve` run it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from importlib import resources
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import HTMLResponse, Response
+from fastapi.staticfiles import StaticFiles
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from pylon import __doc__ as tagline
+from pylon._version import VERSION
+from pylon.errors import Invalid, NotFound, PylonError, RequestError, StoreUnavailable
+from pylon.interfaces.gate import Asgi, Gate, Receive, Scope, Send, problem_bytes
+from pylon.interfaces.prepared import Prepared, Version
+from pylon.interfaces.runtime import Runtime
+from pylon.interfaces.timetable import timetable
+from pylon.ontology.calendar import floor
+from pylon.services.live_state import OF_THE_MOMENT, live_state, snapshot
+from pylon.services.market_catalog import MarketCatalog, market_catalog
+from pylon.services.regional import RegionalState, regional
+from pylon.services.status import Readiness, readiness
+
+__all__ = ["LOOPBACK_HOSTS", "create_app", "openapi"]
+
+log = logging.getLogger("pylon.api")
+
+LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+LIVE_STATE = "/api/v1/live-state"
+
+_PROBLEM: dict[str, Any] = {
+    "description": "The one error shape (RFC 9457): what was wrong, what is valid, what to do next",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+
+class Problem(BaseModel):
+    """The one error shape (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Stable; made for programs")
+
+
+class MethodNotAllowed(RequestError):
+    """This endpoint does not take that method."""
+
+    code = "method_not_allowed"
+    status = 405
+
+
+class ServiceInfo(BaseModel):
+    """What this server is, and where to go next."""
+
+    name: str
+    version: str
+    description: str
+    documentation: str
+    endpoints: dict[str, str]
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+def create_app(runtime: Runtime, *, hosts: tuple[str, ...] = LOOPBACK_HOSTS) -> Asgi:
+    """Return the ASGI application that serves `runtime` to requests for `hosts`, gate included."""
+    routes = _routes(runtime)
+    prepared = _prepared_live_state(runtime)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        # The live state is bytes already; it need not pass the router to be sent.
+        if scope["type"] == "http" and scope["path"] == LIVE_STATE and Prepared.serves(scope):
+            await prepared(scope, receive, send)
+        else:
+            await routes(scope, receive, send)
+
+    return Gate(app, hosts=hosts)
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI document; it depends on no database."""
+    return _routes(None).openapi()
+
+
+def _routes(runtime: Runtime | None) -> FastAPI:
+    """Return every route. Without a runtime they can be described, not called."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if runtime is None or runtime.settings.schedule == "off":
+            yield
+            return
+        async with timetable(runtime):
+            yield
+
+    app = FastAPI(
+        title="Pylon DEG",
+        version=VERSION,
+        description=tagline or "",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+    )
+    _handle_errors(app)
+    _add_service(app, runtime)
+    _add_grid(app, runtime)
+    _add_documentation(app)
+    return app
+
+
+def _add_service(app: FastAPI, runtime: Runtime | None) -> None:
+    @app.get("/", tags=["service"])
+    def service_info() -> ServiceInfo:
+        """Return what this server is and its endpoints."""
+        return ServiceInfo(
+            name="Pylon DEG",
+            version=VERSION,
+            description=tagline or "",
+            documentation="/docs",
+            endpoints=_endpoints(app),
+        )
+
+    @app.get("/health", tags=["service"])
+    def health() -> Health:
+        """Return 200 while the process answers; it asks nothing of the database."""
+        return Health()
+
+    @app.get("/ready", tags=["service"], responses={503: {"model": Readiness}})
+    def ready(response: Response) -> Readiness:
+        """Return 200 when grid data are loaded and the database answers, 503 with the reason otherwise."""
+        state = _ready(_running(runtime))
+        response.status_code = 200 if state.ready else 503
+        return state
+
+
+def _add_grid(app: FastAPI, runtime: Runtime | None) -> None:
+    @app.get(LIVE_STATE, tags=["grid"], response_model=dict[str, Any])
+    def full_state() -> dict[str, Any]:
+        """Return the full current ontology state: the shared grid part and the caller's own part.
+
+        Served with a strong ETag (send it back in If-None-Match for 304), gzip or zstd by Accept-Encoding.
+        """
+        here = _running(runtime)  # GET and HEAD are answered before the router; this describes them
+        return live_state(here.database, here.operator_id, here.clock())
+
+    @app.get("/api/v1/grid/regional", tags=["grid"])
+    def regional_state() -> RegionalState:
+        """Return the carbon intensity of every region: now, and 48 hours ahead."""
+        here = _running(runtime)
+        return regional(here.database, here.clock())
+
+    @app.get("/api/v1/market/catalog", tags=["market"])
+    def catalog(
+        hours: Annotated[int, Query(ge=1, le=48, description="How far ahead to offer")] = 48,
+        window_hours: Annotated[int, Query(ge=1, le=24, description="Length of one offer's window")] = 4,
+    ) -> MarketCatalog:
+        """Return the spare compute capacity that operators have published, in the vocabulary of Beckn 2.0."""
+        here = _running(runtime)
+        return market_catalog(
+            here.database, here.clock(), ahead=timedelta(hours=hours), window=timedelta(hours=window_hours)
+        )
+
+
+def _add_documentation(app: FastAPI) -> None:
+    # The page's scripts come with the fastapi-offline package: no content network is asked for them.
+    app.mount("/docs/static", StaticFiles(directory=str(resources.files("fastapi_offline") / "static")))
+
+    @app.get("/docs", include_in_schema=False)
+    def documentation() -> HTMLResponse:
+        return get_swagger_ui_html(
+            openapi_url=str(app.openapi_url),
+            title="Pylon DEG API",
+            swagger_js_url="/docs/static/swagger-ui-bundle.js",
+            swagger_css_url="/docs/static/swagger-ui.css",
+            swagger_favicon_url="/docs/static/favicon.png",
+        )
+
+
+def _handle_errors(app: FastAPI) -> None:
+    def respond(error: PylonError, headers: dict[str, str] | None = None) -> Response:
+        return Response(problem_bytes(error), error.status, headers, "application/problem+json")
+
+    @app.exception_handler(PylonError)
+    def _pylon(_: Request, error: PylonError) -> Response:
+        return respond(error)
+
+    @app.exception_handler(RequestValidationError)
+    def _validation(_: Request, error: RequestValidationError) -> Response:
+        faults = [
+            {"where": ".".join(str(part) for part in fault["loc"]), "why": fault["msg"]} for fault in error.errors()
+        ]
+        detail = "; ".join(f"{fault['where']}: {fault['why']}" for fault in faults)
+        return respond(Invalid(f"{detail}. /docs says what is valid.", faults=faults))
+
+    @app.exception_handler(HTTPException)
+    def _http(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == 404:
+            valid = ", ".join(_endpoints(app))
+            return respond(NotFound(f"There is nothing at {request.url.path}. Valid: {valid}."))
+        if error.status_code == 405:
+            allowed = headers.get("Allow", headers.get("allow", "GET"))
+            return respond(
+                MethodNotAllowed(f"{request.url.path} does not take {request.method}. Valid: {allowed}."), headers
+            )
+        return respond(RequestError(str(error.detail)), headers)
+
+    @app.exception_handler(Exception)
+    def _unexpected(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return respond(PylonError("Something went wrong on our side. The server's log has the details."))
+
+
+def _endpoints(app: FastAPI) -> dict[str, str]:
+    paths = app.openapi()["paths"]
+    return {
+        path: str(operation["description"]).splitlines()[0]
+        for path, operations in paths.items()
+        for operation in operations.values()
+    }
+
+
+def _prepared_live_state(runtime: Runtime) -> Prepared:
+    def version() -> Version:
+        return Version(snapshot(runtime.database), floor(runtime.clock()))
+
+    def build() -> tuple[dict[str, Any], dict[str, Any]]:
+        said = live_state(runtime.database, runtime.operator_id, runtime.clock())
+        return said, {part: said.pop(part) for part in OF_THE_MOMENT}
+
+    return Prepared(version, build)
+
+
+def _ready(runtime: Runtime) -> Readiness:
+    try:
+        return readiness(runtime.database, runtime.operator_id, runtime.clock())
+    except PylonError as error:
+        return Readiness(ready=False, reason=error.detail)
+
+
+def _running(runtime: Runtime | None) -> Runtime:
+    if runtime is None:
+        raise StoreUnavailable("This application was made to be described, not to serve.")
+    return runtime

@@ -1,0 +1,173 @@
+"""The gate in front of every request: which hosts, origins and content types may pass, and how large a body.
+
+A server on loopback is still reachable from any web page its user opens. The Host allow-list stops DNS rebinding;
+the Origin check stops another site's page from writing or opening a WebSocket; demanding JSON stops the forms that
+browsers send without asking first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from pylon.errors import Forbidden, PylonError, RequestError
+
+__all__ = ["MAX_BODY_BYTES", "Gate", "TooLarge", "UnsupportedMediaType", "is_loopback", "problem_bytes"]
+
+MAX_BODY_BYTES = 1_000_000
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class UnsupportedMediaType(RequestError):
+    """The body is not JSON."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class TooLarge(RequestError):
+    """The body is too large."""
+
+    code = "too_large"
+    status = 413
+
+
+class Gate:
+    """An ASGI application in front of another."""
+
+    def __init__(self, app: Asgi, *, hosts: Iterable[str], max_body_bytes: int = MAX_BODY_BYTES) -> None:
+        """Let requests for `hosts` (names without ports) through to `app`, with bodies up to `max_body_bytes`."""
+        self._app = app
+        self._hosts = frozenset(host.lower() for host in hosts)
+        self._max_body_bytes = max_body_bytes
+        self._good_hosts: set[bytes] = set()  # Host headers seen to be good, as sent: no parsing twice
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Check one request and pass it on, or answer it with a problem."""
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope)
+        except PylonError as error:
+            await self._refuse(scope, send, error)
+            return
+        if scope["type"] == "http" and scope["method"] not in _SAFE:
+            await self._with_limit(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = scope["headers"]
+        host = _header(headers, b"host")
+        if host not in self._good_hosts:
+            self._check_host(host)
+        if scope["type"] == "websocket" or scope["method"] not in _SAFE:
+            self._check_origin(_header(headers, b"origin"), host)
+            if scope["type"] == "http":
+                self._check_body(headers)
+
+    def _check_host(self, host: bytes) -> None:
+        if _hostname(host) not in self._hosts:
+            raise Forbidden(
+                f"This server does not answer to the host {host.decode('latin-1')!r}. "
+                f"Valid: {', '.join(sorted(self._hosts))}."
+            )
+        if len(self._good_hosts) < 64:
+            self._good_hosts.add(host)
+
+    def _check_origin(self, origin: bytes, host: bytes) -> None:
+        """Whoever sends an Origin is a browser: it must be a page of this very server."""
+        if origin and urlsplit(origin.decode("latin-1")).netloc.lower() != host.decode("latin-1").lower():
+            raise Forbidden(
+                f"Requests that write may not come from pages of {origin.decode('latin-1')!r}; "
+                "only from this server's own."
+            )
+
+    def _check_body(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        length = _header(headers, b"content-length")
+        if length.isdigit() and int(length) > self._max_body_bytes:
+            raise self._too_large()
+        if length == b"0" or not (length or _header(headers, b"transfer-encoding")):
+            return
+        media_type = _header(headers, b"content-type").partition(b";")[0].strip().lower()
+        if media_type != b"application/json":
+            raise UnsupportedMediaType(
+                f"A body must be sent as application/json, not {media_type.decode('latin-1') or 'untyped'!r}."
+            )
+
+    def _too_large(self) -> TooLarge:
+        return TooLarge(
+            f"A body may have at most {self._max_body_bytes:,} bytes. Send less, or in several requests."
+        )
+
+    async def _with_limit(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the body first: a declared length may be wrong, and a chunked body declares none."""
+        messages: deque[Message] = deque()
+        read = 0
+        while not messages or messages[-1].get("more_body"):
+            messages.append(await receive())
+            read += len(messages[-1].get("body", b""))
+            if read > self._max_body_bytes:
+                await self._refuse(scope, send, self._too_large())
+                return
+
+        async def replay() -> Message:
+            return messages.popleft() if messages else await receive()
+
+        await self._app(scope, replay, send)
+
+    async def _refuse(self, scope: Scope, send: Send, error: PylonError) -> None:
+        if scope["type"] == "websocket":
+            await send({"type": "websocket.close", "code": 1008, "reason": error.title})
+            return
+        body = problem_bytes(error)
+        headers = [
+            (b"content-type", b"application/problem+json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"connection", b"close"),
+        ]
+        await send({"type": "http.response.start", "status": error.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+def problem_bytes(error: PylonError) -> bytes:
+    """Return the body of the one error shape."""
+    return orjson.dumps(error.problem(), default=str)
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether listening on `host` reaches this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:
+    for key, value in headers:
+        if key == name:
+            return value
+    return b""
+
+
+def _hostname(host: bytes) -> str:
+    """Return the host of a Host header, lower case, without port and brackets; empty when it is malformed."""
+    try:
+        return (urlsplit(f"//{host.decode('ascii')}").hostname or "").lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,63 @@
+"""A running Pylon: settings, database and operator, opened once for whichever way in needs them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from uuid import UUID
+
+from pylon import pipeline
+from pylon.ontology.identity import uuid7
+from pylon.services import operators
+from pylon.services.reports import RunReport
+from pylon.settings import Settings
+from pylon.store import access
+from pylon.store.access import Access
+from pylon.store.database import Database
+
+__all__ = ["Clock", "Runtime", "opened", "utc_now"]
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """Return the real time. Below the interfaces nobody may: the clock is passed in."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """What every command and every request works on."""
+
+    settings: Settings
+    access: Access
+    database: Database
+    operator_id: UUID
+    clock: Clock = utc_now
+
+    def run_pipeline(self, trigger: str, progress: pipeline.Progress | None = None) -> RunReport:
+        """Run the pipeline once, now.
+
+        Raises `LeaseHeld` while another process runs it.
+        """
+        now = self.clock()
+        this = pipeline.Run(
+            run_id=uuid7(now, os.urandom(10)),
+            now=now,
+            clock=self.clock,
+            operator_id=self.operator_id,
+            trigger=trigger,
+            progress=progress or (lambda _title, _outcome: None),
+        )
+        return pipeline.run(self.database, self.settings, this)
+
+
+@contextmanager
+def opened(settings: Settings, clock: Clock = utc_now) -> Iterator[Runtime]:
+    """Open the database these settings name, migrated, and the operator they act for, until the block ends."""
+    with access.opened(settings) as (way_in, database):
+        operator_id = operators.acting(database, settings.operator, now=clock())
+        yield Runtime(settings, way_in, database, operator_id, clock)

@@ -1,0 +1,69 @@
+"""The timetable: the pipeline at minutes 12 and 42, when the half hour's forecasts have been published."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC
+from typing import Final
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.cron import CronTrigger
+
+from pylon.errors import LeaseHeld, PylonError
+from pylon.interfaces.runtime import Runtime
+
+__all__ = ["MINUTES", "timetable"]
+
+log = logging.getLogger("pylon.timetable")
+
+MINUTES: Final = "12,42"
+_GRACE_S = 15 * 60  # a machine that slept through a run catches up, once
+
+
+@asynccontextmanager
+async def timetable(runtime: Runtime) -> AsyncIterator[None]:
+    """Run the pipeline on the timetable while the block runs, and once at its start when the data are old."""
+    scheduler = AsyncIOScheduler(timezone=UTC)
+    trigger = CronTrigger(minute=MINUTES, timezone=UTC)
+    scheduler.add_job(
+        _run, trigger, args=[runtime, "timetable"], coalesce=True, max_instances=1, misfire_grace_time=_GRACE_S
+    )
+    scheduler.start()
+    try:
+        yield
+    finally:
+        scheduler.shutdown(wait=False)
+
+
+async def _run(runtime: Runtime, trigger: str) -> None:
+    """Run once in a daemon thread: a server that is told to stop does not wait for a slow source.
+
+    A run that is cut short has stored nothing, and the next one begins anew.
+    """
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def work() -> None:
+        _run_and_log(runtime, trigger)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=work, name="pipeline", daemon=True).start()
+    await ended.wait()
+
+
+def _run_and_log(runtime: Runtime, trigger: str) -> None:
+    try:
+        report = runtime.run_pipeline(trigger)
+    except LeaseHeld:
+        log.info("pipeline: another process is running it")
+    except PylonError as error:
+        log.error("pipeline failed: %s", error.detail)
+    except Exception:  # the server must outlive a fault in one run
+        log.exception("pipeline failed")
+    else:
+        log.info("pipeline: %s, %d rows written", report.status.value, report.rows_written)

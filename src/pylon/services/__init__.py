@@ -1,0 +1,1 @@
+"""USE CASES: verbs, once for every way in."""

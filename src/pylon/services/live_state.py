@@ -1,0 +1,184 @@
+"""Live state: the whole ontology as it stands, for one operator, as one document."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from pylon.ontology.agency import Agent, AgentState, OrchestrationDecision
+from pylon.ontology.calendar import HALF_HOUR, floor
+from pylon.ontology.catalogue import LINKS, OBJECT_TYPES
+from pylon.ontology.compute import ComputeWorkload
+from pylon.ontology.enums import WorkloadStatus
+from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
+from pylon.ontology.types import ObjectType
+from pylon.services.reports import RunReport, SourceReport
+from pylon.services.take_stock import Holding, take_stock
+from pylon.sources.feed import SIMULATED
+from pylon.store import objects
+from pylon.store.database import Database, Transaction
+
+__all__ = ["AHEAD", "OF_THE_MOMENT", "live_state", "snapshot"]
+
+AHEAD = timedelta(hours=48)
+_MOST_WORKLOADS = 1000
+_MOST_DECISIONS = 100
+_MOST_STATES = 100
+
+_NATIONAL = (
+    "carbon_intensity_forecast",
+    "carbon_intensity_actual",
+    "carbon_index_computed",
+    "demand_mw",
+    "wholesale_price_gbp_mwh",
+    "grid_stress_score",
+)
+_FINAL = [status.value for status in WorkloadStatus if status.is_final]
+
+OF_THE_MOMENT: Final = ("as_of", "age_s")
+"""The parts of the document that only say when it was made; the rest is what it says."""
+
+Rows = list[dict[str, Any]]
+
+_NOTICE: Final = "Values marked `simulated` were made up by Pylon: do not act on them outside a trial."
+
+
+def snapshot(database: Database) -> str:
+    """Return a text that is the same only while nothing anywhere in the database has been written."""
+    with database.as_anyone() as transaction:
+        return str(transaction.value("snapshot"))
+
+
+def live_state(database: Database, operator_id: UUID, now: datetime) -> dict[str, Any]:
+    """Return the live state: the shared grid part and the operator's own part.
+
+    `objects` holds, by type, the present signals and mix and the operator's fleet; `links` the edges between those;
+    `signals` 48 hours of half-hourly series from this half hour on; `sources` and `stock` where each came from;
+    `age_s` how long before `as_of` each source last answered. Intensities in gCO2/kWh,
+    power in MW, prices in GBP/MWh, times in UTC.
+    """
+    start = floor(now)
+    with database.as_reader(operator_id) as transaction:
+        run = transaction.one("last_committed_run")
+        stock = take_stock(transaction, operator_id, now)
+        held = {**_grid_objects(transaction, start), **_tenant_objects(transaction, operator_id)}
+        series = _series(transaction, start)
+        factors = transaction.all("factors")
+    simulated = _simulated(stock)
+    return {
+        "as_of": now,
+        "age_s": _ages(run, now),
+        "operator_id": operator_id,
+        "contains_simulated": bool(simulated),
+        "simulated": simulated,
+        "notice": _NOTICE if simulated else None,
+        "run": None if run is None else {key: run[key] for key in ("id", "status", "started_at", "finished_at")},
+        "sources": _sources(run),
+        "stock": [holding.model_dump() for holding in stock],
+        "objects": held,
+        "links": list(_links(held)),
+        "signals": series,
+        "carbon_factors": factors,
+    }
+
+
+def _grid_objects(transaction: Transaction, half_hour: datetime) -> dict[str, Rows]:
+    national = transaction.all("national_signals", start=half_hour, end=half_hour + HALF_HOUR)
+    return {
+        "Region": transaction.all("regions"),
+        "GridSignal": [row for row in national if row["id"] is not None],
+        "RegionalGridSignal": transaction.all("regional_now", half_hour=half_hour),
+        "GenerationMix": transaction.all("mix_now", half_hour=half_hour),
+    }
+
+
+def _tenant_objects(transaction: Transaction, operator_id: UUID) -> dict[str, Rows]:
+    def read(kind: type[ObjectType], **words: Any) -> Rows:
+        return objects.read(transaction, kind, operator_id=operator_id, **words)
+
+    return {
+        "Operator": read(Operator),
+        "DataCentre": read(DataCentre, order_by="dc_id"),
+        "StorageAsset": read(StorageAsset, order_by="asset_id"),
+        "Agent": read(Agent, order_by="agent_id"),
+        "AgentState": read(AgentState, order_by="recorded_at desc, id", limit=_MOST_STATES),
+        "ComputeWorkload": read(
+            ComputeWorkload,
+            where=["status <> all (%(final)s::public.workload_status[])"],
+            order_by="created_at desc, id",
+            limit=_MOST_WORKLOADS,
+            final=_FINAL,
+        ),
+        "OrchestrationDecision": read(OrchestrationDecision, order_by="decided_at desc, id", limit=_MOST_DECISIONS),
+    }
+
+
+def _series(transaction: Transaction, start: datetime) -> dict[str, Any]:
+    end = start + AHEAD
+    national = transaction.all("national_signals", start=start, end=end)
+    regional = transaction.all("regional_series", start=start, end=end)
+    return {
+        "starts_at": start,
+        "step_mins": 30,
+        "half_hours": len(national),
+        "national": {
+            **{name: [row[name] for row in national] for name in _NATIONAL},
+            "provenance": _by_quantity([row["provenance"] or {} for row in national]),
+        },
+        "regional": [
+            {
+                "region_id": row["region_id"],
+                "carbon_intensity_forecast": row["carbon_intensity_forecast"],
+                "data_source": row["data_source"],
+            }
+            for row in regional
+        ],
+    }
+
+
+def _by_quantity(provenance: list[Mapping[str, str]]) -> dict[str, list[str | None]]:
+    quantities = sorted({quantity for one in provenance for quantity in one})
+    return {quantity: [one.get(quantity) for one in provenance] for quantity in quantities}
+
+
+def _links(held: Mapping[str, Rows]) -> Iterator[dict[str, Any]]:
+    """Yield every link whose two ends are both in the document."""
+    present = {name: {row["id"] for row in rows} for name, rows in held.items()}
+    types = {kind.table.name: name for name, kind in OBJECT_TYPES.items()}
+    for link in LINKS:
+        holder = types.get(link.table)  # CONSUMED lies between objects, in no object's own row
+        if holder is None:
+            continue
+        other = link.source if link.inverse else link.target
+        for row in held.get(holder, ()):
+            key = row.get(link.column)
+            if key in present.get(other, ()):
+                here, there = (holder, row["id"]), (other, key)
+                (source_type, source), (target_type, target) = (there, here) if link.inverse else (here, there)
+                yield {
+                    "link": link.name,
+                    "source_type": source_type,
+                    "source_id": source,
+                    "target_type": target_type,
+                    "target_id": target,
+                }
+
+
+def _sources(run: Mapping[str, Any] | None) -> Rows:
+    shown = {"name", "title", "data_source", "is_simulated", "licence", "attribution", "outcome", "fetched_at"}
+    return [source.model_dump(include={*shown, "half_hours_missing"}) for source in _reports(run)]
+
+
+def _ages(run: Mapping[str, Any] | None, now: datetime) -> dict[str, int | None]:
+    ages = {source.name: source.age(now) for source in _reports(run)}
+    return {name: None if age is None else round(age.total_seconds()) for name, age in ages.items()}
+
+
+def _reports(run: Mapping[str, Any] | None) -> list[SourceReport]:
+    return RunReport.of(dict(run)).sources if run else []
+
+
+def _simulated(stock: Iterable[Holding]) -> list[str]:
+    return sorted({f"{h.object_type}.{h.quantity}".rstrip(".") for h in stock if h.source == SIMULATED})

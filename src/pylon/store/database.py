@@ -1,0 +1,138 @@
+"""Connections: a pool, and transactions that run as one of the database's roles and never as the login.
+
+Nothing here needs a session to keep its state, so a transaction pooler may stand in between: no prepared
+statements, no session settings, `set_config(..., true)` inside the transaction only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Self
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg.rows import dict_row
+from psycopg_pool import ConnectionPool
+
+from pylon.store.faults import reported
+from pylon.store.queries import QUERIES
+
+__all__ = ["Database", "Transaction", "json_text"]
+
+_POOL_WAIT_S = 10.0
+
+
+class Transaction:
+    """One open transaction; runs the named queries of queries.sql."""
+
+    def __init__(self, connection: psycopg.Connection[dict[str, Any]]) -> None:
+        """Wrap a connection inside its transaction."""
+        self._connection = connection
+
+    def all(self, query: str, /, **values: Any) -> list[dict[str, Any]]:
+        """Return every row of the named query."""
+        return self._connection.execute(QUERIES[query], values).fetchall()
+
+    def one(self, query: str, /, **values: Any) -> dict[str, Any] | None:
+        """Return the first row of the named query, or None."""
+        return self._connection.execute(QUERIES[query], values).fetchone()
+
+    def value(self, query: str, /, **values: Any) -> Any:
+        """Return the first column of the first row of the named query, or None."""
+        row = self.one(query, **values)
+        return None if row is None else next(iter(row.values()))
+
+    def run(self, query: str, /, **values: Any) -> int:
+        """Run the named query and return how many rows it wrote."""
+        return self._connection.execute(QUERIES[query], values).rowcount
+
+    def statement(self, text: bytes, /, **values: Any) -> psycopg.Cursor[dict[str, Any]]:
+        """Run a statement that another module of this room has made from the ontology."""
+        return self._connection.execute(text, values)
+
+
+class Database:
+    """A PostgreSQL with Pylon's schema. Close it when done, or use it as a context manager."""
+
+    def __init__(self, conninfo: str, *, pool_size: int, statement_timeout_s: float = 30.0) -> None:
+        """Open a pool of at most `pool_size` connections; each statement may take `statement_timeout_s`.
+
+        Raises `StoreUnavailable` when the database cannot be reached.
+        """
+        self._statement_timeout_ms = str(int(statement_timeout_s * 1000))
+        self._pool = ConnectionPool(
+            conninfo,
+            min_size=1,
+            max_size=pool_size,
+            timeout=_POOL_WAIT_S,
+            kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row},
+            connection_class=psycopg.Connection[dict[str, Any]],
+            check=ConnectionPool.check_connection,
+            open=False,
+        )
+        # One plain connection first: its error says what is wrong, where the pool's would only say "timeout".
+        with reported():
+            psycopg.connect(conninfo, connect_timeout=10).close()
+            self._pool.open(wait=True, timeout=_POOL_WAIT_S)
+
+    def __enter__(self) -> Self:
+        """Return the open database."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the pool."""
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._pool.close()
+
+    @contextmanager
+    def as_anyone(self) -> Iterator[Transaction]:
+        """Open a read of the shared grid data alone."""
+        with self._transaction("anon") as transaction:
+            yield transaction
+
+    @contextmanager
+    def as_reader(self, operator_id: UUID) -> Iterator[Transaction]:
+        """Open a read of the shared grid data and of one operator's rows."""
+        with self._transaction("authenticated", operator_id) as transaction:
+            yield transaction
+
+    @contextmanager
+    def as_actor(self, operator_id: UUID) -> Iterator[Transaction]:
+        """Open a transaction that may write one operator's rows."""
+        with self._transaction("pylon_actor", operator_id) as transaction:
+            yield transaction
+
+    @contextmanager
+    def as_ingest(self) -> Iterator[Transaction]:
+        """Open a transaction that may write grid data, runs and leases, and sees no operator's rows."""
+        with self._transaction("pylon_ingest") as transaction:
+            yield transaction
+
+    @contextmanager
+    def as_catalog(self) -> Iterator[Transaction]:
+        """Open a read of what operators have published."""
+        with self._transaction("pylon_catalog") as transaction:
+            yield transaction
+
+    @contextmanager
+    def _transaction(self, role: str, operator_id: UUID | None = None) -> Iterator[Transaction]:
+        claims = "" if operator_id is None else _claims(role, operator_id)
+        with reported(), self._pool.connection() as connection, connection.transaction():
+            connection.execute(
+                QUERIES["become"], {"role": role, "claims": claims, "timeout_ms": self._statement_timeout_ms}
+            )
+            yield Transaction(connection)
+
+
+def _claims(role: str, operator_id: UUID) -> str:
+    return orjson.dumps({"role": role, "app_metadata": {"operator_id": str(operator_id)}}).decode()
+
+
+def json_text(value: Any) -> str:
+    """Return `value` as JSON for a parameter that a query casts to jsonb; times in UTC, decimals as text."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()

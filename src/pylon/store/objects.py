@@ -1,0 +1,75 @@
+"""Reading and adding the rows of an object type, with statements made from its declaration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from pylon.ontology import columns
+from pylon.ontology.types import Row, Scope
+from pylon.store.database import Transaction, json_text
+
+__all__ = ["add_missing", "count", "read"]
+
+
+def add_missing(transaction: Transaction, rows: Sequence[Row]) -> int:
+    """Insert the rows (all of one type) whose keys are not there yet, and return how many were."""
+    if not rows:
+        return 0
+    payload = json_text([row.model_dump(mode="json") for row in rows])
+    return transaction.statement(_insert(type(rows[0])), rows=payload).rowcount
+
+
+def read(
+    transaction: Transaction,
+    row_type: type[Row],
+    *,
+    operator_id: UUID | None = None,
+    where: Iterable[str] = (),
+    order_by: str = "id",
+    limit: int | None = None,
+    **values: Any,
+) -> list[dict[str, Any]]:
+    """Return rows as plain values (numbers for decimals), secrets left out.
+
+    `where` and `order_by` are SQL written in this room or its callers' constants, never input; input goes in
+    `values`. A tenant's table is filtered by `operator_id` beside the row security that enforces it.
+    """
+    table = row_type.table
+    conditions = [*where]
+    if table.scope is Scope.TENANT:
+        conditions.append(f"{table.tenant_column} = %(operator_id)s")
+    text = f"select {_shown(row_type)} from public.{table.name}"  # noqa: S608  names come from the declaration
+    text += f" where {' and '.join(conditions)}" if conditions else ""
+    text += f" order by {order_by}" + (f" limit {int(limit)}" if limit is not None else "")
+    rows = transaction.statement(text.encode(), operator_id=operator_id, **values).fetchall()
+    return [{name: _plain(value) for name, value in row.items()} for row in rows]
+
+
+def count(transaction: Transaction, row_type: type[Row], operator_id: UUID) -> int:
+    """Return how many rows of a tenant's table belong to the operator."""
+    table = row_type.table
+    text = f"select count(*) as n from public.{table.name} where {table.tenant_column} = %(operator_id)s"  # noqa: S608
+    row = transaction.statement(text.encode(), operator_id=operator_id).fetchone()
+    return int(row["n"]) if row else 0
+
+
+@cache
+def _insert(row_type: type[Row]) -> bytes:
+    name = f"public.{row_type.table.name}"
+    return (
+        f"insert into {name} select * from jsonb_populate_recordset(null::{name}, %(rows)s::jsonb) "  # noqa: S608
+        "on conflict do nothing"
+    ).encode()
+
+
+@cache
+def _shown(row_type: type[Row]) -> str:
+    return ", ".join(f'"{spec.name}"' for spec in columns.of(row_type) if not spec.is_secret)
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value

