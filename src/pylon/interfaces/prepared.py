@@ -113,6 +113,29 @@ class Prepared:
             elif key == b"if-none-match":
                 match = value
         try:
+            document = self._document
+            if document is None or time.monotonic() >= self._check_at:
+                document = await self._current()
+        except PylonError as error:
+            body = problem_bytes(error)
+            headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
+            await _answer(send, error.status, headers, body)
+            return
+        best = document.best_for(accept)
+        if match and document.matches(match):
+            await _answer(send, 304, best.not_modified, b"")
+        else:
+            await _answer(send, 200, best.headers, b"" if scope["method"] == "HEAD" else best.body)
+
+    @staticmethod
+    def serves(scope: Scope) -> bool:
+        """Return whether the request's method is one this application answers."""
+        return scope["method"] in _METHODS
+
+    async def _current(self) -> PreparedDocument:
+        if self._document is not None and self._checking.locked():
+            return self._document  # somebody is looking already; a second old is young enough
+        async with self._checking:
             if self._document is not None and time.monotonic() < self._check_at:
                 return self._document
             self._seen, document = await to_thread.run_sync(self._refresh)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from uuid import RFC_4122, UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pylon.errors import Invalid
@@ -23,6 +23,7 @@ def test_the_example_of_the_rfc():
     assert uuid7(at, entropy) == UUID("017F22E2-79B0-7CC3-98C4-DC0C0C07398F")
 
 
+@settings(max_examples=50)
 @given(INSTANTS, st.binary(min_size=10, max_size=32))
 def test_version_variant_and_time(at, entropy):
     made = uuid7(at, entropy)
@@ -30,6 +31,7 @@ def test_version_variant_and_time(at, entropy):
     assert made.int >> 80 == (at - EPOCH) // timedelta(milliseconds=1)
 
 
+@settings(max_examples=50)
 @given(INSTANTS, INSTANTS)
 def test_ids_sort_by_time(one, other):
     earlier, later = sorted((one, other))
@@ -43,6 +45,7 @@ def test_all_74_bits_of_entropy_count():
     assert uuid7(AT, b"\xfc" + b"\x00" * 9) == uuid7(AT, b"\x00" * 10)
 
 
+@settings(max_examples=50)
 @given(WORDS, WORDS)
 def test_the_same_words_and_only_they_give_the_same_id(one, other):
     # No words and one empty word hash alike, which no caller relies on.

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pylon.errors import Invalid
@@ -79,6 +79,7 @@ def test_no_half_hours_at_all():
     assert set(result.coverage.values()) == {0.0}
 
 
+@settings(max_examples=50)
 @given(st.fixed_dictionaries({}, optional=INPUTS), st.booleans())
 def test_scores_and_components_lie_in_the_unit_interval(known, is_winter):
     result = stress.score(Signals(is_winter=[is_winter], **{name: [value] for name, value in known.items()}))
@@ -90,6 +91,7 @@ def test_scores_and_components_lie_in_the_unit_interval(known, is_winter):
     assert result.detail(0)["coverage"] == pytest.approx(len(seen) / 5)
 
 
+@settings(max_examples=50)
 @given(st.data(), st.fixed_dictionaries(INPUTS), st.sampled_from(sorted(INPUTS)), st.booleans())
 def test_monotone_in_every_input(data, known, name, is_winter):
     low, high = sorted((known[name], data.draw(INPUTS[name])), reverse=name in FALLING)
@@ -99,12 +101,14 @@ def test_monotone_in_every_input(data, known, name, is_winter):
     assert less <= more
 
 
+@settings(max_examples=50)
 @given(demand=INPUTS["demand_mw"], price=INPUTS["price_gbp_mwh"])
 def test_demand_and_price_alone_never_pass_their_limit(demand, price):
     for known in ({"demand_mw": demand}, {"price_gbp_mwh": price}, {"demand_mw": demand, "price_gbp_mwh": price}):
         assert 0 <= one(**known) <= stress.DEMAND_PRICE_LIMIT
 
 
+@settings(max_examples=50)
 @given(st.lists(st.integers(-5, 5), min_size=1), st.integers(-6, 6))
 def test_rank_counts_ties_half(sample, value):
     below, equal = sum(s < value for s in sample), sum(s == value for s in sample)

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pylon.ontology.calendar import LONDON, half_hours
 from pylon.sources import _gb_model as model
@@ -66,8 +67,12 @@ def test_a_year_has_a_believable_price(seed):
     assert 0.0005 <= np.mean(price > 250) <= 0.005
 
 
-def test_the_shape_of_a_day():
-    price = prices_gbp_mwh(3, YEAR)
+@pytest.fixture(scope="module")
+def price() -> NDArray[np.float64]:
+    return prices_gbp_mwh(3, YEAR)
+
+
+def test_the_shape_of_a_day(price):
     local = [at.astimezone(LONDON) for at in YEAR]
     hour = np.array([at.hour for at in local])
     weekend = np.array([at.weekday() >= 5 for at in local])
@@ -80,13 +85,11 @@ def test_the_shape_of_a_day():
     assert price[weekend].mean() < 0.95 * price[~weekend].mean()
 
 
-def test_prices_go_below_zero_only_when_wind_and_sun_abound():
-    price = prices_gbp_mwh(3, YEAR)
+def test_prices_go_below_zero_only_when_wind_and_sun_abound(price):
     share = model.grid(3, clock(YEAR)).renewable_share
     assert share[price < 0].min() > 0.7
     assert np.corrcoef(price, share)[0, 1] < -0.5
 
 
-def test_volatility_is_autocorrelated():
-    price = prices_gbp_mwh(3, YEAR)
+def test_volatility_is_autocorrelated(price):
     assert np.corrcoef(price[:-1], price[1:])[0, 1] > 0.9
