@@ -33,7 +33,7 @@ from pylon.sources.http import Http
 from pylon.store import leases
 from pylon.store.database import Database, Transaction, json_text
 
-__all__ = ["AHEAD", "BEHIND", "LEASE", "Progress", "Run", "run"]
+__all__ = ["AHEAD", "BEHIND", "LEASE", "Progress", "Run", "run", "silent"]
 
 LEASE = "pipeline"
 AHEAD = timedelta(hours=48)
@@ -43,8 +43,8 @@ Progress = Callable[[str, str], None]
 """Called with a title and what became of it, as the run goes on."""
 
 
-def _silent(_title: str, _outcome: str) -> None:
-    return None
+def silent(_title: str, _outcome: str) -> None:
+    """Say nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,7 @@ class Run:
     operator_id: UUID
     trigger: str
     behind: timedelta = BEHIND
-    progress: Progress = field(default=_silent)
+    progress: Progress = field(default=silent)
 
 
 @dataclass(frozen=True, slots=True)

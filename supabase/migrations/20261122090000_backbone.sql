@@ -245,7 +245,7 @@ create table public.signal_vintages (
     constraint signal_vintages_pkey primary key (series, recorded_at, run_id)
 ) partition by range (recorded_at);
 comment on table public.signal_vintages is 'A series as one pipeline run saw it; kept for good, so any signal can be read as it was known.';
-comment on column public.signal_vintages.series is 'national.QUANTITY or region.NUMBER.QUANTITY, e.g. region.13.carbon_forecast';
+comment on column public.signal_vintages.series is 'national.COLUMN or region.NUMBER.COLUMN, e.g. region.13.carbon_intensity_forecast';
 comment on column public.signal_vintages.run_id is 'The pipeline run; no foreign key, so that it may be moved away';
 comment on column public.signal_vintages.recorded_at is 'When the run committed it';
 comment on column public.signal_vintages.starts_at is 'Start of the first half hour';

@@ -230,9 +230,11 @@ def test_a_killed_postmaster_comes_back_with_every_row(home: Path) -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the keeper cannot adopt what a postmaster leaves")
 def test_a_busy_query_does_not_outlive_its_postmaster(home: Path) -> None:
     def loop(dsn: str) -> str:
-        with psycopg.connect(dsn) as connection, pytest.raises(psycopg.OperationalError) as caught:
-            connection.execute("do $$ begin loop end loop; end $$")
-        return str(caught.value)
+        # Should the keeper not end the query, nothing else would but this limit.
+        with psycopg.connect(dsn, options=f"-c statement_timeout={PATIENCE_S:g}s") as connection:
+            with pytest.raises(psycopg.OperationalError) as caught:
+                connection.execute("do $$ begin loop end loop; end $$")
+            return str(caught.value)
 
     with embedded.acquire(home) as server, ThreadPoolExecutor(1) as threads:
         keep_row(server.superuser_dsn())
@@ -454,12 +456,14 @@ def test_destroy_spares_a_database_in_use(new_home: Path) -> None:
 
 
 def test_ctrl_c_at_a_client_is_not_for_the_keeper(home: Path) -> None:
-    with client(home, start_new_session=True, stderr=subprocess.DEVNULL) as interrupted:
+    options = {"start_new_session": True, "stderr": subprocess.DEVNULL}
+    with client(home, **options) as interrupted, embedded.acquire(home) as server:
+        before = keepers(home), postmasters(home)
         os.killpg(interrupted.process.pid, signal.SIGINT)
         assert interrupted.process.wait(PATIENCE_S) != 0
-        with embedded.acquire(home) as server:
-            keep_row(server.superuser_dsn())
-            assert len(postmasters(home)) == 1
+        time.sleep(2 * keeper.TICK_S)
+        assert (keepers(home), postmasters(home)) == before
+        keep_row(server.superuser_dsn())
 
 
 def test_the_keeper_does_not_keep_its_clients_output_open(home: Path) -> None:
@@ -468,7 +472,7 @@ def test_the_keeper_does_not_keep_its_clients_output_open(home: Path) -> None:
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=PATIENCE_S
     )
     assert done.returncode == 0
-    embedded.stop(home)
+    assert keepers(home), "the output ended only when the keeper did"
 
 
 def test_a_deep_home_has_its_socket_under_tmp(base: Path) -> None:

@@ -38,7 +38,7 @@ class Runtime:
     operator_id: UUID
     clock: Clock = utc_now
 
-    def run_pipeline(self, trigger: str, progress: pipeline.Progress | None = None) -> RunReport:
+    def run_pipeline(self, trigger: str, progress: pipeline.Progress = pipeline.silent) -> RunReport:
         """Run the pipeline once, now.
 
         Raises `LeaseHeld` while another process runs it.
@@ -50,14 +50,16 @@ class Runtime:
             clock=self.clock,
             operator_id=self.operator_id,
             trigger=trigger,
-            progress=progress or (lambda _title, _outcome: None),
+            progress=progress,
         )
         return pipeline.run(self.database, self.settings, this)
 
 
 @contextmanager
-def opened(settings: Settings, clock: Clock = utc_now) -> Iterator[Runtime]:
+def opened(
+    settings: Settings, clock: Clock = utc_now, say: pipeline.Progress = pipeline.silent
+) -> Iterator[Runtime]:
     """Open the database these settings name, migrated, and the operator they act for, until the block ends."""
-    with access.opened(settings) as (way_in, database):
+    with access.opened(settings, say) as (way_in, database):
         operator_id = operators.acting(database, settings.operator, now=clock())
         yield Runtime(settings, way_in, database, operator_id, clock)

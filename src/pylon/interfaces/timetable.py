@@ -7,7 +7,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -15,6 +15,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from pylon.errors import LeaseHeld, PylonError
 from pylon.interfaces.runtime import Runtime
+from pylon.services.status import readiness
 
 __all__ = ["MINUTES", "timetable"]
 
@@ -22,16 +23,19 @@ log = logging.getLogger("pylon.timetable")
 
 MINUTES: Final = "12,42"
 _GRACE_S = 15 * 60  # a machine that slept through a run catches up, once
+_HALF_HOUR_S = 30 * 60
 
 
 @asynccontextmanager
 async def timetable(runtime: Runtime) -> AsyncIterator[None]:
-    """Run the pipeline on the timetable while the block runs, and once at its start when the data are old."""
-    scheduler = AsyncIOScheduler(timezone=UTC)
-    trigger = CronTrigger(minute=MINUTES, timezone=UTC)
-    scheduler.add_job(
-        _run, trigger, args=[runtime, "timetable"], coalesce=True, max_instances=1, misfire_grace_time=_GRACE_S
+    """Run the pipeline on the timetable while the block runs, and at once when the data miss a half hour."""
+    scheduler = AsyncIOScheduler(
+        timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _GRACE_S}
     )
+    scheduler.add_job(_run, CronTrigger(minute=MINUTES, timezone=UTC), args=[runtime, "timetable"])
+    age_s = readiness(runtime.database, runtime.operator_id, runtime.clock()).data_age_s
+    if age_s is None or age_s >= _HALF_HOUR_S:
+        scheduler.add_job(_run, "date", run_date=datetime.now(UTC), args=[runtime, "start-up"])
     scheduler.start()
     try:
         yield

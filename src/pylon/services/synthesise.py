@@ -101,7 +101,7 @@ def _fleet(transaction: Transaction, operator_id: UUID, seed: int) -> synthetic_
     """Generate the operator's fleet as of the operator's own creation, so that it has the same ids each time."""
     home = operator_of(transaction, operator_id)
     regions = {row["region_id"]: row["id"] for row in transaction.all("regions")}
-    return synthetic_fleet.generate(seed=seed, at=floor(home.created_at), home_operator=home, region_ids=regions)
+    return synthetic_fleet.generate(seed=seed, at=home.created_at, home_operator=home, region_ids=regions)
 
 
 def _stress(signals: list[dict[str, Any]]) -> dict[datetime, float]:

@@ -31,7 +31,7 @@ V = TypeVar("V")
 def _terms(name: str, title: str, *supplies: Supply, delay: timedelta) -> Terms:
     return Terms(
         name=f"carbon_intensity_{name}",
-        title=f"Carbon Intensity API: {title}",
+        title=f"Carbon Intensity: {title}",
         data_source=DATA_SOURCE,
         supplies=frozenset(supplies),
         homepage="https://carbonintensity.org.uk",
@@ -45,7 +45,7 @@ def _terms(name: str, title: str, *supplies: Supply, delay: timedelta) -> Terms:
 class National:
     """Forecast and estimated actual carbon intensity of Great Britain."""
 
-    terms = _terms("national", "national carbon intensity", Supply.CARBON, delay=timedelta(minutes=30))
+    terms = _terms("national", "national", Supply.CARBON, delay=timedelta(minutes=30))
 
     def fetch(self, request: Request) -> Batch:
         """Return the carbon intensity of [start, end), which may reach back for weeks and 48 hours ahead.
@@ -69,7 +69,7 @@ class National:
 class Generation:
     """Share of each fuel in Great Britain's generation, up to the present half hour."""
 
-    terms = _terms("generation", "generation mix", Supply.MIX, delay=timedelta(minutes=30))
+    terms = _terms("generation", "generation", Supply.MIX, delay=timedelta(minutes=30))
 
     def fetch(self, request: Request) -> Batch:
         """Return the mix of the half hours of [start, end) up to the present one; later ones are never missing.
@@ -95,7 +95,7 @@ class Generation:
 class Regional:
     """Forecast carbon intensity and mix of the 17 regions, and the national mix ahead. All of it is modelled."""
 
-    terms = _terms("regional", "regional forecast", Supply.REGIONAL, Supply.MIX, delay=timedelta(0))
+    terms = _terms("regional", "regional", Supply.REGIONAL, Supply.MIX, delay=timedelta(0))
 
     def fetch(self, request: Request) -> Batch:
         """Return the regions from the present half hour on; earlier ones are never missing.
@@ -132,7 +132,7 @@ class Regional:
 class Factors:
     """The carbon intensity of each fuel, as the API itself uses it."""
 
-    terms = _terms("factors", "factors of the fuels", Supply.FACTORS, delay=timedelta(0))
+    terms = _terms("factors", "fuel factors", Supply.FACTORS, delay=timedelta(0))
 
     def fetch(self, request: Request) -> Batch:
         """Return the factors in gCO2/kWh by the API's name of each fuel. Reads `/intensity/factors`."""

@@ -8,18 +8,18 @@ import threading
 import time
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
 from types import TracebackType
 from typing import Any, Self
 
 import httpx2
 import stamina
 
+from pylon._version import VERSION
 from pylon.errors import SourceChanged, SourceError, SourceUnavailable
 
 __all__ = ["MAX_BODY_BYTES", "MAX_WAIT_S", "USER_AGENT", "Http", "decode", "retry_after_s", "upstream_message"]
 
-USER_AGENT = f"pylon-deg/{version('pylon-deg')} (+https://github.com/pylon-deg/pylon-deg)"
+USER_AGENT = f"pylon-deg/{VERSION} (+https://github.com/pylon-deg/pylon-deg)"
 MAX_BODY_BYTES = 32 * 2**20
 MAX_WAIT_S = 30.0
 

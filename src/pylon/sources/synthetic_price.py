@@ -16,11 +16,11 @@ from pylon.sources._noise import Clock, Floats, clock, smooth
 __all__ = ["SOURCES", "PriceSimulator"]
 
 # Typical price by London hour, GBP/MWh, at a middling share of wind and sun (the original's shape; levels assumed).
-_WEEKDAY = (68, 64, 61, 60, 60, 64, 76, 92, 101, 97, 92, 90,
-            88, 86, 88, 96, 112, 130, 134, 127, 113, 100, 87, 76)  # fmt: skip
+_WEEKDAY = (69, 65, 62, 61, 61, 65, 77, 93, 102, 98, 93, 91,
+            89, 87, 89, 97, 112, 130, 134, 127, 114, 101, 88, 77)  # fmt: skip
 _WEEKEND_SHARE = 0.88
 _MIDDLING_RENEWABLE_SHARE = 0.34
-_GLUT_SHARE = 0.70  # of consumption met by wind and sun, above which prices fall away
+_GLUT_SHARE = 0.75  # of consumption met by wind and sun, above which prices fall away
 _LOWEST_GBP_MWH, _HIGHEST_GBP_MWH = -60.0, 600.0
 
 
@@ -33,7 +33,7 @@ class PriceSimulator:
 
     terms = feed.Terms(
         name="price_simulator",
-        title="Simulated wholesale price",
+        title="Simulated price",
         data_source=feed.SIMULATED,
         supplies=frozenset({feed.Supply.PRICE}),
         homepage="https://github.com/pylon-deg/pylon-deg",

@@ -18,7 +18,7 @@ from pylon.store.database import Database
 from pylon.store.faults import reported
 from pylon.store.migrations import Migration
 
-__all__ = ["Access", "migrate", "opened", "reach"]
+__all__ = ["Access", "Facts", "inspect", "migrate", "opened", "reach"]
 
 _DATABASE, _OWNER, _LOGIN = "pylon", "pylon_owner", "pylon_app"
 
@@ -37,6 +37,17 @@ class Access:
     def is_embedded(self) -> bool:
         """Whether Pylon runs the server itself."""
         return self.server is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A database server and the role that serves from it."""
+
+    major: int
+    is_superuser: bool
+    passes_row_security: bool
+    is_owner: bool
+    size_bytes: int
 
 
 @contextmanager
@@ -74,13 +85,30 @@ def migrate(access: Access, on_applied: Callable[[Migration], None] = lambda _: 
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[tuple[Access, Database]]:
-    """Reach the database, bring its schema up to date, and open it."""
+def opened(settings: Settings, say: Callable[[str, str], None]) -> Iterator[tuple[Access, Database]]:
+    """Reach the database, bring its schema up to date, and open it; `say` is told each step and its outcome."""
     with reach(settings) as access:
+        say("Database", access.place)
         if migrations.state(access.owner).pending:
-            migrate(access)
+            migrate(access, lambda done: say("Schema", f"applied {done.version}_{done.name}"))
         with Database(access.login, pool_size=settings.pool_size) as database:
             yield access, database
+
+
+def inspect(access: Access) -> Facts:
+    """Return what the server says of itself and of the login that serves.
+
+    Raises `StoreUnavailable` when it cannot be reached.
+    """
+    with reported(), psycopg.connect(access.login, autocommit=True, connect_timeout=5) as connection:
+        row = connection.execute(
+            "select current_setting('server_version_num')::int / 10000, rolsuper, rolbypassrls, "
+            "pg_database_size(current_database()), exists (select from pg_class c where c.relname = 'operators' "
+            "and c.relowner = r.oid) from pg_roles r where rolname = current_user"
+        ).fetchone()
+    assert row  # noqa: S101  every login is in pg_roles
+    major, is_superuser, passes_row_security, size_bytes, is_owner = row
+    return Facts(major, is_superuser, passes_row_security, is_owner, size_bytes)
 
 
 def _prepare(server: embedded.EmbeddedServer) -> None:

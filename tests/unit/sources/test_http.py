@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pylon._version import VERSION
 from pylon.errors import SourceChanged
 from pylon.sources.http import USER_AGENT, decode, retry_after_s, upstream_message
 
@@ -101,4 +102,4 @@ def test_any_body_is_json_or_has_changed(body):
 
 
 def test_the_user_agent_names_pylon_and_its_version():
-    assert USER_AGENT.startswith("pylon-deg/0.1.0 (+https://")
+    assert USER_AGENT.startswith(f"pylon-deg/{VERSION} (+https://")

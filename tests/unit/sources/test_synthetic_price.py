@@ -55,7 +55,7 @@ def test_nothing_when_no_price_is_wanted():
     assert fetch(NOW, NOW - DAY) == feed.Batch(rows_seen=0)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2025])
+@pytest.mark.parametrize("seed", [0, 2025])
 def test_a_year_has_a_believable_price(seed):
     # Real market index, first half of 2026: mean 93.4, standard deviation 35.6, 2.5 % negative, -58.5 to 560.8.
     price = prices_gbp_mwh(seed, YEAR)
