@@ -723,6 +723,7 @@ create index if not exists orchestration_decisions_operator_id_workload_id_idx o
 create index if not exists orchestration_decisions_operator_id_source_dc_id_idx on public.orchestration_decisions (operator_id, source_dc_id);
 create index if not exists orchestration_decisions_operator_id_target_dc_id_idx on public.orchestration_decisions (operator_id, target_dc_id);
 create index if not exists orchestration_decisions_input_grid_signal_id_idx on public.orchestration_decisions (input_grid_signal_id);
+create index if not exists orchestration_decisions_input_run_id_idx on public.orchestration_decisions (input_run_id);
 create or replace trigger refuse_change before update or delete on public.orchestration_decisions for each row execute function private.refuse_change();
 create or replace trigger refuse_truncate before truncate on public.orchestration_decisions for each statement execute function private.refuse_change();
 alter table public.orchestration_decisions enable always trigger refuse_change;
@@ -801,20 +802,20 @@ with incoming as materialized (
         private.accepts(i.provenance ->> 'demand', s.provenance ->> 'demand') as takes_demand,
         private.accepts(i.provenance ->> 'price', s.provenance ->> 'price') as takes_price,
         private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress') as takes_stress,
-        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix') as takes_mix
+        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix') as takes_mix,
+        -- An actual once given stays when the same source later leaves it out.
+        i.carbon_intensity_actual is null and s.carbon_intensity_actual is not null
+            and i.provenance ->> 'carbon' = s.provenance ->> 'carbon' as keeps_actual
     from incoming i left join public.grid_signals s using ("timestamp")
 ), merged as materialized (
     select j."timestamp", j.settlement_period, j.stored_id, j.stored,
         case when takes_carbon then j.carbon_intensity_forecast else (j.stored).carbon_intensity_forecast end
             as carbon_intensity_forecast,
-        -- An actual once given stays when the same source later leaves it out.
-        case when takes_carbon then coalesce(j.carbon_intensity_actual,
-                case when j.provenance ->> 'carbon' = (j.stored).provenance ->> 'carbon'
-                     then (j.stored).carbon_intensity_actual end)
+        case when takes_carbon and not keeps_actual then j.carbon_intensity_actual
              else (j.stored).carbon_intensity_actual end as carbon_intensity_actual,
         case when takes_carbon then j.carbon_index else (j.stored).carbon_index end as carbon_index,
-        case when takes_carbon then j.carbon_index_computed else (j.stored).carbon_index_computed end
-            as carbon_index_computed,
+        case when takes_carbon and not keeps_actual then j.carbon_index_computed
+             else (j.stored).carbon_index_computed end as carbon_index_computed,
         case when takes_demand then j.demand_mw else (j.stored).demand_mw end as demand_mw,
         case when takes_price then j.wholesale_price_gbp_mwh else (j.stored).wholesale_price_gbp_mwh end
             as wholesale_price_gbp_mwh,
@@ -874,11 +875,16 @@ with incoming as materialized (
     on conflict (grid_signal_id, fuel_type) do update
         set percentage = excluded.percentage, fetched_at = excluded.fetched_at
     returning 1
+), mix_removed as (
+    -- A mix is one value: a fuel that it leaves out is no longer part of it.
+    delete from public.generation_mix x using signal_ids s
+    where x.grid_signal_id = s.id and not s.mix ? x.fuel_type
+    returning 1
 )
 select jsonb_build_object(
     'signals_seen', (select count(*) from incoming),
     'signals_written', (select count(*) from written),
-    'mix_written', (select count(*) from mix_written))
+    'mix_written', (select count(*) from mix_written) + (select count(*) from mix_removed))
 $$;
 
 -- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_index,
@@ -916,7 +922,8 @@ with incoming as materialized (
         fetched_at = excluded.fetched_at
     returning g.id, g.region_id, g."timestamp"
 ), signal_ids as (
-    select coalesce(w.id, a.stored_id) as id, a."timestamp", a.mix
+    select coalesce(w.id, a.stored_id) as id, a."timestamp", coalesce(a.mix, '{}') as mix,
+        (a.stored).data_source is distinct from p_source as relabelled
     from accepted a left join written w on w.region_id = a.region_uuid and w."timestamp" = a."timestamp"
 ), mix_written as (
     insert into public.generation_mix as x (regional_signal_id, "timestamp", fuel_type, percentage, fetched_at)
@@ -928,11 +935,16 @@ with incoming as materialized (
     on conflict (regional_signal_id, fuel_type) do update
         set percentage = excluded.percentage, fetched_at = excluded.fetched_at
     returning 1
+), mix_removed as (
+    -- The same here; and a row that a real source takes over keeps no simulated mix under the real label.
+    delete from public.generation_mix x using signal_ids s
+    where x.regional_signal_id = s.id and not s.mix ? x.fuel_type and (s.relabelled or s.mix <> '{}')
+    returning 1
 )
 select jsonb_build_object(
     'signals_seen', (select count(*) from incoming),
     'signals_written', (select count(*) from written),
-    'mix_written', (select count(*) from mix_written))
+    'mix_written', (select count(*) from mix_written) + (select count(*) from mix_removed))
 $$;
 
 -- p_factors: object of gCO2/kWh by the API's name of the fuel. Returns how many were written.
@@ -1010,7 +1022,7 @@ alter table public.operators enable row level security;
 alter table public.operators force row level security;
 revoke all on public.operators from public, anon, authenticated, service_role;
 drop policy if exists tenant_rows on public.operators;
-create policy tenant_rows on public.operators for all to authenticated, pylon_actor using (id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+create policy tenant_rows on public.operators for all to authenticated, pylon_actor using (id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select (id, name, operator_type, email, metadata, is_simulated, created_at, updated_at) on public.operators to authenticated, service_role;
 grant select, insert, update, delete on public.operators to pylon_actor;
 
@@ -1085,7 +1097,7 @@ alter table public.agents enable row level security;
 alter table public.agents force row level security;
 revoke all on public.agents from public, anon, authenticated, service_role;
 drop policy if exists tenant_rows on public.agents;
-create policy tenant_rows on public.agents for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+create policy tenant_rows on public.agents for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.agents to authenticated, service_role;
 grant select, insert, update, delete on public.agents to pylon_actor;
 
@@ -1093,7 +1105,7 @@ alter table public.data_centres enable row level security;
 alter table public.data_centres force row level security;
 revoke all on public.data_centres from public, anon, authenticated, service_role;
 drop policy if exists tenant_rows on public.data_centres;
-create policy tenant_rows on public.data_centres for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+create policy tenant_rows on public.data_centres for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.data_centres to authenticated, service_role;
 grant select, insert, update, delete on public.data_centres to pylon_actor;
 
@@ -1111,7 +1123,7 @@ alter table public.agent_states enable row level security;
 alter table public.agent_states force row level security;
 revoke all on public.agent_states from public, anon, authenticated, service_role;
 drop policy if exists tenant_rows on public.agent_states;
-create policy tenant_rows on public.agent_states for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+create policy tenant_rows on public.agent_states for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.agent_states to authenticated, service_role;
 grant select, insert, update, delete on public.agent_states to pylon_actor;
 
@@ -1119,7 +1131,7 @@ alter table public.compute_workloads enable row level security;
 alter table public.compute_workloads force row level security;
 revoke all on public.compute_workloads from public, anon, authenticated, service_role;
 drop policy if exists tenant_rows on public.compute_workloads;
-create policy tenant_rows on public.compute_workloads for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+create policy tenant_rows on public.compute_workloads for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.compute_workloads to authenticated, service_role;
 grant select, insert, update, delete on public.compute_workloads to pylon_actor;
 
@@ -1127,7 +1139,7 @@ alter table public.storage_assets enable row level security;
 alter table public.storage_assets force row level security;
 revoke all on public.storage_assets from public, anon, authenticated, service_role;
 drop policy if exists tenant_rows on public.storage_assets;
-create policy tenant_rows on public.storage_assets for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+create policy tenant_rows on public.storage_assets for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.storage_assets to authenticated, service_role;
 grant select, insert, update, delete on public.storage_assets to pylon_actor;
 
@@ -1145,7 +1157,7 @@ alter table public.orchestration_decisions enable row level security;
 alter table public.orchestration_decisions force row level security;
 revoke all on public.orchestration_decisions from public, anon, authenticated, service_role;
 drop policy if exists tenant_rows on public.orchestration_decisions;
-create policy tenant_rows on public.orchestration_decisions for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+create policy tenant_rows on public.orchestration_decisions for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.orchestration_decisions to authenticated, service_role;
 grant select, insert on public.orchestration_decisions to pylon_actor;
 
@@ -1153,7 +1165,7 @@ alter table public.workload_consumption enable row level security;
 alter table public.workload_consumption force row level security;
 revoke all on public.workload_consumption from public, anon, authenticated, service_role;
 drop policy if exists tenant_rows on public.workload_consumption;
-create policy tenant_rows on public.workload_consumption for all to authenticated, pylon_actor using (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif(current_setting('request.jwt.claims', true), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+create policy tenant_rows on public.workload_consumption for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.workload_consumption to authenticated, service_role;
 grant select, insert, update, delete on public.workload_consumption to pylon_actor;
 

@@ -83,10 +83,11 @@ def run(database: Database, settings: Settings, this: Run, sources: Sequence[Sou
             created = _fleet(database, settings, this)
             fetched = _fetch(settings, this, feed.discover() if sources is None else sources)
             report = _store(database, this, fetched, before, began)
-            return _arrivals(database, settings, this, report, created)
         except PylonError as error:
             _fail(database, this, error)
             raise
+        # The run has committed: whatever fails from here on must not call it failed.
+        return _arrivals(database, settings, this, report, created)
 
 
 def _start(database: Database, this: Run, began: datetime) -> RunReport | None:

@@ -20,13 +20,14 @@ from pylon.ontology.columns import ColumnSpec
 from pylon.ontology.regions import REGIONS
 from pylon.ontology.types import Row, Scope, Table
 
-__all__ = ["CLAIMED_OPERATOR", "fragment", "migration", "schema", "tables_in_order"]
+__all__ = ["CLAIMED_OPERATOR", "fragment", "migration", "schema", "table_migration", "tables_in_order"]
 
 CLAIMED_OPERATOR = (
-    "(select (nullif(current_setting('request.jwt.claims', true), '')::jsonb "
+    "(select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb "
     "#>> '{app_metadata,operator_id}')::uuid)"
 )
-"""The operator a transaction acts for. In a sub-select, so that it is worked out once and not once a row."""
+"""The operator a transaction acts for. In a sub-select, so that it is worked out once and not once a row; the inner
+one says the same again in the one form that Supabase's advisor recognises."""
 
 _READERS = {
     Scope.SHARED: ("anon", "authenticated", "service_role", "pylon_actor", "pylon_catalog"),
@@ -64,6 +65,17 @@ def schema(migrations: Sequence[tuple[str, str]]) -> str:
             "commit;\n",
         ]
     )
+
+
+def table_migration(row_type: type[Row]) -> str:
+    """Return the statements that add one new type's table to a database that has all the others.
+
+    With it come the enums that no other type uses, its triggers, its policies and its grants.
+    """
+    others = _enums(row for row in ROWS.values() if row is not row_type)
+    new = [enum for enum in _enums([row_type]) if enum not in others]
+    parts = [*(_enum(enum, if_absent=False) for enum in new), _table(row_type, if_absent=False), _access(row_type)]
+    return "\n".join(part.strip() + "\n" for part in parts)
 
 
 def tables_in_order() -> tuple[type[Row], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -35,20 +35,26 @@ app = typer.Typer(
 db = typer.Typer(help="The database: migrate it, look at it, stop it, delete it.", no_args_is_help=True)
 app.add_typer(db, name="db")
 
+_INTERRUPTED = 130
+"""What Typer makes of Ctrl-C, after every block has been left in order."""
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-def main() -> None:
-    """Run the command line; an error of ours is one clear message, and Ctrl-C is no error."""
+def main(words: list[str] | None = None) -> None:
+    """Run the command line (or `words`); an error of ours is one clear message, and Ctrl-C is no error."""
     try:
-        app(standalone_mode=True)
+        app(words, standalone_mode=True)
     except PylonError as error:
         err.print(f"[red bold]{escape(error.title)}[/]\n{escape(error.detail)}")
         sys.exit(2 if isinstance(error, Invalid) else 1)
     except KeyboardInterrupt:
-        err.print("Stopped.")
-        sys.exit(0)
+        _stopped()
+    except SystemExit as end:
+        if end.code == _INTERRUPTED:
+            _stopped()
+        raise
 
 
 @app.command()
@@ -233,6 +239,11 @@ def reset(
         typer.confirm(f"Delete every row of the database in {settings.home}? This cannot be undone", abort=True)
     existed = embedded.destroy(settings.home, force=force)
     out.print("Deleted. `pylon up` makes a new one." if existed else "There was none.")
+
+
+def _stopped() -> NoReturn:
+    err.print("Stopped.")
+    sys.exit(0)
 
 
 def _serve(here: Runtime, listener: socket) -> None:

@@ -95,6 +95,7 @@ class OrchestrationDecision(ObjectType):
             Index("operator_id, source_dc_id"),
             Index("operator_id, target_dc_id"),
             Index("input_grid_signal_id"),
+            Index("input_run_id"),
         ),
         append_only=True,
     )

@@ -50,8 +50,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_bytes(value)).hexdigest()
 
 
-class _Refused(Exception):  # noqa: N818  never leaves this module
-    """A value has no canonical form; the path is put together on the way out, so the common case pays nothing."""
+class _Refused(Exception):
+    """A value has no canonical form. Never leaves this module; its path is put together on the way out."""
 
     def __init__(self, kind: type[Exception], reason: str) -> None:
         self.kind = kind

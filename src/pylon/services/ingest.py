@@ -118,7 +118,7 @@ def _national_row(reading: NationalReading, label: str) -> dict[str, Any]:
         Supply.CARBON: known,
         Supply.DEMAND: reading.demand_mw,
         Supply.PRICE: reading.wholesale_price_gbp_mwh,
-        Supply.MIX: reading.mix,
+        Supply.MIX: reading.mix or None,
     }
     return {
         "timestamp": reading.starts_at,

@@ -112,15 +112,15 @@ def market_catalog(
     ahead: timedelta = timedelta(hours=48),
     window: timedelta = timedelta(hours=4),
 ) -> MarketCatalog:
-    """Return what operators have published, in windows of `window` from the next half hour until `ahead`.
+    """Return what operators have published, in windows of `window` from the next half hour until `ahead` from now.
 
     Spare capacity is total less base load less the work already placed, at its least in the window. Whoever asks
     sees the same: only rows with the `published` flag are read, by a role that can read no others.
     """
     start = floor(now) + HALF_HOUR
-    end = start + ahead
+    end = floor(now) + ahead  # as far as the signals are held
     with database.as_catalog() as transaction:
-        centres = transaction.all("catalog_centres")
+        centres = [centre for centre in transaction.all("catalog_centres") if centre["status"] in _OPEN]
         placed = transaction.all("catalog_load", start=start, end=end)
         national = transaction.all("national_signals", start=start, end=end)
         regional = transaction.all("catalog_regional", start=start, end=end)
@@ -166,8 +166,6 @@ def _offers(
     end: datetime,
     window: timedelta,
 ) -> Iterator[Offer]:
-    if centre["status"] not in _OPEN:
-        return
     room_mw = centre["total_capacity_mw"] - centre["base_load_mw"]
     opens = start
     while opens < end:

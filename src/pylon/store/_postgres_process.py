@@ -111,7 +111,9 @@ def version_of(folder: Path, account: Account | None = None) -> str:
     Raises `OSError` when `account` cannot run it.
     """
     command = [str(folder / "postgres"), "--version"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False, **run_as(account))
+    answer: subprocess.CompletedProcess[str] = subprocess.run(
+        command, capture_output=True, text=True, check=False, **run_as(account)
+    )
     if answer.returncode != 0:
         raise OSError(f"{command[0]} --version: {answer.stderr.strip()}")
     return answer.stdout.split()[-1]

@@ -91,7 +91,8 @@ def opened(settings: Settings, say: Callable[[str, str], None]) -> Iterator[tupl
         say("Database", access.place)
         if migrations.state(access.owner).pending:
             migrate(access, lambda done: say("Schema", f"applied {done.version}_{done.name}"))
-        with Database(access.login, pool_size=settings.pool_size) as database:
+        revive = access.server.ensure_running if access.server else lambda: None
+        with Database(access.login, pool_size=settings.pool_size, before_connecting=revive) as database:
             yield access, database
 
 

@@ -6,7 +6,7 @@ statements, no session settings, `set_config(..., true)` inside the transaction 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Self
 from uuid import UUID
@@ -56,10 +56,18 @@ class Transaction:
 class Database:
     """A PostgreSQL with Pylon's schema. Close it when done, or use it as a context manager."""
 
-    def __init__(self, conninfo: str, *, pool_size: int, statement_timeout_s: float = 30.0) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        *,
+        pool_size: int,
+        statement_timeout_s: float = 30.0,
+        before_connecting: Callable[[], None] = lambda: None,
+    ) -> None:
         """Open a pool of at most `pool_size` connections; each statement may take `statement_timeout_s`.
 
-        Raises `StoreUnavailable` when the database cannot be reached.
+        `before_connecting` is called before each new connection: the embedded server comes back there after it
+        was stopped or killed. Raises `StoreUnavailable` when the database cannot be reached.
         """
         self._statement_timeout_ms = str(int(statement_timeout_s * 1000))
         self._pool = ConnectionPool(
@@ -68,7 +76,7 @@ class Database:
             max_size=pool_size,
             timeout=_POOL_WAIT_S,
             kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row},
-            connection_class=psycopg.Connection[dict[str, Any]],
+            connection_class=_connection_after(before_connecting),
             check=ConnectionPool.check_connection,
             open=False,
         )
@@ -127,6 +135,16 @@ class Database:
                 QUERIES["become"], {"role": role, "claims": claims, "timeout_ms": self._statement_timeout_ms}
             )
             yield Transaction(connection)
+
+
+def _connection_after(step: Callable[[], None]) -> type[psycopg.Connection[dict[str, Any]]]:
+    class Connection(psycopg.Connection[dict[str, Any]]):
+        @classmethod
+        def connect(cls, *words: Any, **more: Any) -> Self:
+            step()
+            return super().connect(*words, **more)
+
+    return Connection
 
 
 def _claims(role: str, operator_id: UUID) -> str:

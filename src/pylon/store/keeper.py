@@ -263,7 +263,11 @@ def _create_data(layout: Layout, folder: Path, account: Account | None) -> None:
         raise ServerUnavailable(f"initdb could not create the database in {layout.base}:\n{last}")
     os.sync()
     fresh.rename(layout.data)
-    os.sync()
+    folder_fd = os.open(layout.base, os.O_RDONLY)
+    try:
+        os.fsync(folder_fd)  # the new name, too, is on the disk before anyone commits
+    finally:
+        os.close(folder_fd)
 
 
 def _write_password(path: Path, account: Account | None) -> None:

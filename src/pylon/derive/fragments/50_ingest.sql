@@ -24,20 +24,20 @@ with incoming as materialized (
         private.accepts(i.provenance ->> 'demand', s.provenance ->> 'demand') as takes_demand,
         private.accepts(i.provenance ->> 'price', s.provenance ->> 'price') as takes_price,
         private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress') as takes_stress,
-        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix') as takes_mix
+        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix') as takes_mix,
+        -- An actual once given stays when the same source later leaves it out.
+        i.carbon_intensity_actual is null and s.carbon_intensity_actual is not null
+            and i.provenance ->> 'carbon' = s.provenance ->> 'carbon' as keeps_actual
     from incoming i left join public.grid_signals s using ("timestamp")
 ), merged as materialized (
     select j."timestamp", j.settlement_period, j.stored_id, j.stored,
         case when takes_carbon then j.carbon_intensity_forecast else (j.stored).carbon_intensity_forecast end
             as carbon_intensity_forecast,
-        -- An actual once given stays when the same source later leaves it out.
-        case when takes_carbon then coalesce(j.carbon_intensity_actual,
-                case when j.provenance ->> 'carbon' = (j.stored).provenance ->> 'carbon'
-                     then (j.stored).carbon_intensity_actual end)
+        case when takes_carbon and not keeps_actual then j.carbon_intensity_actual
              else (j.stored).carbon_intensity_actual end as carbon_intensity_actual,
         case when takes_carbon then j.carbon_index else (j.stored).carbon_index end as carbon_index,
-        case when takes_carbon then j.carbon_index_computed else (j.stored).carbon_index_computed end
-            as carbon_index_computed,
+        case when takes_carbon and not keeps_actual then j.carbon_index_computed
+             else (j.stored).carbon_index_computed end as carbon_index_computed,
         case when takes_demand then j.demand_mw else (j.stored).demand_mw end as demand_mw,
         case when takes_price then j.wholesale_price_gbp_mwh else (j.stored).wholesale_price_gbp_mwh end
             as wholesale_price_gbp_mwh,
@@ -97,11 +97,16 @@ with incoming as materialized (
     on conflict (grid_signal_id, fuel_type) do update
         set percentage = excluded.percentage, fetched_at = excluded.fetched_at
     returning 1
+), mix_removed as (
+    -- A mix is one value: a fuel that it leaves out is no longer part of it.
+    delete from public.generation_mix x using signal_ids s
+    where x.grid_signal_id = s.id and not s.mix ? x.fuel_type
+    returning 1
 )
 select jsonb_build_object(
     'signals_seen', (select count(*) from incoming),
     'signals_written', (select count(*) from written),
-    'mix_written', (select count(*) from mix_written))
+    'mix_written', (select count(*) from mix_written) + (select count(*) from mix_removed))
 $$;
 
 -- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_index,
@@ -139,7 +144,8 @@ with incoming as materialized (
         fetched_at = excluded.fetched_at
     returning g.id, g.region_id, g."timestamp"
 ), signal_ids as (
-    select coalesce(w.id, a.stored_id) as id, a."timestamp", a.mix
+    select coalesce(w.id, a.stored_id) as id, a."timestamp", coalesce(a.mix, '{}') as mix,
+        (a.stored).data_source is distinct from p_source as relabelled
     from accepted a left join written w on w.region_id = a.region_uuid and w."timestamp" = a."timestamp"
 ), mix_written as (
     insert into public.generation_mix as x (regional_signal_id, "timestamp", fuel_type, percentage, fetched_at)
@@ -151,11 +157,16 @@ with incoming as materialized (
     on conflict (regional_signal_id, fuel_type) do update
         set percentage = excluded.percentage, fetched_at = excluded.fetched_at
     returning 1
+), mix_removed as (
+    -- The same here; and a row that a real source takes over keeps no simulated mix under the real label.
+    delete from public.generation_mix x using signal_ids s
+    where x.regional_signal_id = s.id and not s.mix ? x.fuel_type and (s.relabelled or s.mix <> '{}')
+    returning 1
 )
 select jsonb_build_object(
     'signals_seen', (select count(*) from incoming),
     'signals_written', (select count(*) from written),
-    'mix_written', (select count(*) from mix_written))
+    'mix_written', (select count(*) from mix_written) + (select count(*) from mix_removed))
 $$;
 
 -- p_factors: object of gCO2/kWh by the API's name of the fuel. Returns how many were written.

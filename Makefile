@@ -1,0 +1,58 @@
+# Everything lives in .venv; nothing outside this folder is touched but PYLON_HOME (the database).
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help up test test-unit lint check bench docs clean
+
+help: ## Say what each target does.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: $(VENV)/.server ## Install, set everything up, load the grid and serve it on http://127.0.0.1:8000.
+	@exec $(BIN)/pylon up
+
+test: $(VENV)/.dev ## Run every test (POSTGRES=folder of programs for another PostgreSQL than the embedded one).
+	$(PYTEST) $(if $(POSTGRES),--postgres $(POSTGRES)) tests
+
+test-unit: $(VENV)/.dev ## Run the tests that need no network, database or clock.
+	$(PYTEST) -q tests/unit tests/contracts
+
+lint: $(VENV)/.dev ## Check style, types, imports and derived files.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pylon derive --check
+
+check: lint test ## Do everything the continuous integration does with one PostgreSQL.
+
+bench: $(VENV)/.dev ## Measure what is published in docs/benchmarks.md, each figure beside its peer.
+	$(BIN)/python benchmarks/refresh.py
+	$(BIN)/python benchmarks/live_state.py
+	$(BIN)/python benchmarks/start_up.py
+
+docs: $(VENV)/.dev ## Write the files that follow from the ontology: schema/ and docs/reference/.
+	$(BIN)/pylon derive
+
+clean: ## Remove the environment and every cache; the database stays (`pylon db reset` deletes it).
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Pylon needs Python 3.11 or later; $(PYTHON) is $$($(PYTHON) --version). Try: make PYTHON=python3.12 up"; exit 1; }
+	@echo "Making $(VENV) with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.server: requirements/server.txt pyproject.toml | $(VENV)/bin/pip
+	@echo "Installing Pylon and what it needs into $(VENV) (a minute or so, once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
+	@echo "Installing Pylon and what its tests need into $(VENV) (a minute or so, once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@ $(VENV)/.server

@@ -1,0 +1,174 @@
+"""A Pylon to look at from outside: a database, a stand-in for the grid API, pipeline runs, and a served API."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import psycopg
+import uvicorn
+from psycopg.rows import dict_row
+
+from pylon import pipeline
+from pylon.interfaces.api_server import LOOPBACK_HOSTS, create_app
+from pylon.interfaces.runtime import Runtime
+from pylon.ontology.catalogue import ROWS
+from pylon.ontology.identity import uuid7
+from pylon.services import operators
+from pylon.services.reports import RunReport
+from pylon.settings import Settings
+from pylon.sources.feed import Source
+from pylon.store.access import Access
+from pylon.store.database import Database
+from tests.doubles.carbon_intensity import StandIn
+from tests.doubles.postgres import Cluster
+
+__all__ = ["PATIENCE_S", "World", "new_world", "served", "until"]
+
+PATIENCE_S = 20.0
+
+
+@dataclass(frozen=True)
+class World:
+    """A database, the API it is filled from, and the operator it is filled for. Its time is the API's."""
+
+    cluster: Cluster
+    name: str
+    database: Database
+    api: StandIn
+    operator_id: UUID
+    settings: Settings
+
+    @property
+    def now(self) -> datetime:
+        return self.api.clock.now
+
+    @property
+    def owner_dsn(self) -> str:
+        return self.cluster.dsn(self.name)
+
+    def with_settings(self, **values: Any) -> World:
+        return replace(self, settings=self.settings.model_copy(update=values))
+
+    def run(
+        self,
+        *,
+        sources: Sequence[Source] | None = None,
+        behind: timedelta = pipeline.BEHIND,
+        clock: Callable[[], datetime] | None = None,
+        progress: pipeline.Progress = pipeline.silent,
+        run_id: UUID | None = None,
+    ) -> RunReport:
+        """Run the pipeline once at the API's time, of all `sources` or of these."""
+        this = pipeline.Run(
+            run_id=run_id or new_id(),
+            now=self.now,
+            clock=clock or self.api.clock,
+            operator_id=self.operator_id,
+            trigger="test",
+            behind=behind,
+            progress=progress,
+        )
+        return pipeline.run(self.database, self.settings, this, sources)
+
+    def superuser(self) -> psycopg.Connection[Any]:
+        return self.cluster.superuser(self.name)
+
+    def select(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        """Return rows as the superuser sees them: every operator's, as stored, with times in UTC."""
+        with self.superuser() as connection:
+            connection.row_factory = dict_row  # type: ignore[assignment]
+            connection.execute("set timezone to 'UTC'")
+            return connection.execute(query.encode(), values).fetchall()
+
+    def execute(self, statement: str, *values: Any) -> None:
+        with self.superuser() as connection:
+            connection.execute(statement.encode(), values)
+
+    def scalar(self, query: str, *values: Any) -> Any:
+        return next(iter(self.select(query, *values)[0].values()))
+
+    def fingerprint(self) -> dict[str, str]:
+        """Return the rows of every table but runs and leases, as row versions: a rewritten row shows as well."""
+        tables = {row.table.name for row in ROWS.values()} - {"pipeline_runs", "leases"}
+        return {
+            table: self.scalar(
+                "select count(*) || ' ' || coalesce(md5(string_agg(tableoid || ' ' || ctid || ' ' || xmin, ',' "
+                f"order by tableoid, ctid)), '') from public.{table}"
+            )
+            for table in sorted(tables)
+        }
+
+    def runtime(self, operator_id: UUID | None = None, clock: Callable[[], datetime] | None = None) -> Runtime:
+        return Runtime(
+            self.settings,
+            Access("a test's database", owner=self.owner_dsn, login=self.owner_dsn),
+            self.database,
+            operator_id or self.operator_id,
+            clock or self.api.clock,
+        )
+
+
+@contextmanager
+def new_world(cluster: Cluster, template: str, name: str, api: StandIn, **settings: Any) -> Iterator[World]:
+    """Make a database of this name from the template, and drop it at the end."""
+    cluster.create(name, template)
+    try:
+        with Database(cluster.dsn(name, "pylon_app"), pool_size=6) as database:
+            words = {"http_attempts": 1, "http_timeout_s": 5.0, "schedule": "off", **settings}
+            yield World(
+                cluster=cluster,
+                name=name,
+                database=database,
+                api=api,
+                operator_id=operators.acting(database, None, now=api.clock()),
+                settings=Settings(carbon_intensity_url=api.url, **words),  # type: ignore[arg-type]
+            )
+    finally:
+        cluster.drop(name)
+
+
+@contextmanager
+def served(runtime: Runtime) -> Iterator[httpx2.Client]:
+    """Serve the API on a free loopback port, as `pylon serve` does; yields a client of it."""
+    config = uvicorn.Config(
+        create_app(runtime, hosts=(*LOOPBACK_HOSTS, runtime.settings.host)),
+        host="127.0.0.1",
+        port=0,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        lifespan="on",
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    until(lambda: server.started or not thread.is_alive())
+    port = server.servers[0].sockets[0].getsockname()[1]
+    try:
+        # No proxy of the environment, and each answer as it was sent.
+        with httpx2.Client(base_url=f"http://127.0.0.1:{port}", timeout=20, trust_env=False) as client:
+            yield client
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
+
+
+def until(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:
+    """Wait for something that others bring about."""
+    deadline_s = time.monotonic() + patience_s
+    while not what():
+        assert time.monotonic() < deadline_s, "it did not happen"
+        time.sleep(0.02)
+
+
+def new_id() -> UUID:
+    return uuid7(datetime.now(UTC), os.urandom(10))
