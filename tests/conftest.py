@@ -177,7 +177,7 @@ class Tenants:
 
 @pytest.fixture
 def tenants(database: Database) -> Tenants:
-    return Tenants(*(_tenant(database, name) for name in ("A", "B")))
+    return Tenants(*(new_tenant(database, name) for name in ("A", "B")))
 
 
 def name_of(dsn: str) -> str:
@@ -193,7 +193,8 @@ def tenant_types() -> list[type[Row]]:
 _serial = itertools.count(1)
 
 
-def _tenant(database: Database, name: str) -> Tenant:
+def new_tenant(database: Database, name: str) -> Tenant:
+    """Store an operator and return it."""
     operator = Operator(
         id=derived_uuid(NOW, "tenant", name),
         name=f"Operator {name}",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -31,9 +33,10 @@ from pylon.store.database import Database
 from tests.doubles.carbon_intensity import StandIn
 from tests.doubles.postgres import Cluster
 
-__all__ = ["PATIENCE_S", "World", "new_world", "served", "until"]
+__all__ = ["COMMAND", "PATIENCE_S", "Ended", "World", "command", "new_id", "new_world", "ran", "served", "until"]
 
 PATIENCE_S = 20.0
+COMMAND = (sys.executable, "-m", "pylon")
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,11 @@ class World:
         with self.superuser() as connection:
             connection.row_factory = dict_row  # type: ignore[assignment]
             connection.execute("set timezone to 'UTC'")
-            return connection.execute(query.encode(), values).fetchall()
+            return connection.execute(query.encode(), values or None).fetchall()
 
     def execute(self, statement: str, *values: Any) -> None:
         with self.superuser() as connection:
-            connection.execute(statement.encode(), values)
+            connection.execute(statement.encode(), values or None)
 
     def scalar(self, query: str, *values: Any) -> Any:
         return next(iter(self.select(query, *values)[0].values()))
@@ -160,6 +163,51 @@ def served(runtime: Runtime) -> Iterator[httpx2.Client]:
     finally:
         server.should_exit = True
         thread.join(PATIENCE_S)
+
+
+@contextmanager
+def command(*words: str, **settings: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the command line in a process group of its own, with these settings alone; killed at the end."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PYLON_", "SUPABASE_", "DATABASE_", "FORCE_COLOR"))
+    }
+    with subprocess.Popen(
+        [*COMMAND, *words],
+        env={**inherited, "COLUMNS": "100", **settings},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def ran(*words: str, patience_s: float = 60, **settings: str) -> Ended:
+    """Run the command line to its end."""
+    with command(*words, **settings) as process:
+        out, err = process.communicate(timeout=patience_s)
+        return Ended(process.returncode, out, err)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended: its exit code, and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        """All of it on one line, as a reader who does not mind line breaks sees it."""
+        return " ".join((self.out + self.err).split())
 
 
 def until(what: Callable[[], object], patience_s: float = PATIENCE_S) -> None:

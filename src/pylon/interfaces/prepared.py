@@ -20,7 +20,7 @@ import zstandard
 from anyio import to_thread
 
 from pylon.errors import PylonError
-from pylon.interfaces.gate import Receive, Scope, Send, problem_bytes
+from pylon.interfaces.gate import Receive, Scope, Send, problem_bytes, unexpected
 
 __all__ = ["Prepared", "PreparedDocument", "Version"]
 
@@ -116,7 +116,8 @@ class Prepared:
             document = self._document
             if document is None or time.monotonic() >= self._check_at:
                 document = await self._current()
-        except PylonError as error:
+        except Exception as fault:
+            error = fault if isinstance(fault, PylonError) else unexpected(fault, scope["method"], scope["path"])
             body = problem_bytes(error)
             headers = [(b"content-type", b"application/problem+json"), (b"content-length", b"%d" % len(body))]
             await _answer(send, error.status, headers, body)

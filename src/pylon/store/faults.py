@@ -46,7 +46,15 @@ def _translate(error: psycopg.Error) -> PylonError:
             psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedFunction() | psycopg.errors.UndefinedColumn()
         ):
             return SchemaMismatch(f"{said}. Run `pylon db migrate`, then try again.")
+        case psycopg.errors.InvalidParameterValue() if said.startswith("role "):
+            # A transaction became a role that no migration has made here.
+            return SchemaMismatch(f"{said}. Run `pylon db migrate`, then try again.")
         case psycopg.errors.UniqueViolation():
+            return Conflict(f"{said}. {error.diag.message_detail or ''}".strip())
+        case psycopg.errors.RestrictViolation():
+            return Conflict(f"{said}. {error.diag.message_detail or ''}".strip())
+        case psycopg.errors.ForeignKeyViolation() if said.startswith("update or delete"):
+            # The same before PostgreSQL 18: what is to go is still named elsewhere.
             return Conflict(f"{said}. {error.diag.message_detail or ''}".strip())
         case psycopg.errors.ForeignKeyViolation():
             return NotFound(f"{said}. {error.diag.message_detail or ''}".strip())
