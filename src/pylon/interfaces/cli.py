@@ -86,6 +86,7 @@ def serve() -> None:
 def pipeline() -> None:
     """Run the pipeline once: ask every source, store what came, and report."""
     from pylon.interfaces import runtime, serving, tables
+    from pylon.ontology.enums import RunStatus
 
     settings = _settings()
     serving.stop_on_terminate()
@@ -95,6 +96,8 @@ def pipeline() -> None:
         _print_lines(tables.faults(report, here.clock()))
         _print_stock(here)
         out.print(f"{report.rows_written:,} rows written; run {report.run_id}, {report.status.value}.")
+        if report.status is RunStatus.FAILED:
+            raise typer.Exit(1)
 
 
 @app.command()
@@ -178,12 +181,20 @@ def derive(
 
 
 @db.command()
-def migrate() -> None:
+def migrate(
+    login: Annotated[
+        str | None,
+        typer.Option("--login", help="Also let this role of the database serve, with no rights of its own."),
+    ] = None,
+) -> None:
     """Apply the migrations the database lacks; the Supabase CLI's `db push` does the same."""
-    from pylon.store import access
+    from pylon.store import access, migrations
 
     with access.reach(_settings()) as way_in:
         applied = access.migrate(way_in, lambda done: out.print(f"applied {done.version}_{done.name}"))
+        if login:
+            migrations.grant_roles(way_in.owner, login)
+            out.print(f"{escape(login)} may now serve: DATABASE_URL can name it in place of the owner.")
     out.print(f"{len(applied)} applied; {escape(way_in.place)} is up to date.")
 
 

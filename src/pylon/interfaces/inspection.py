@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from psycopg import conninfo
 from rich import box
 from rich.markup import escape
 from rich.table import Table
@@ -55,20 +54,17 @@ def findings(settings: Settings) -> Iterator[Finding]:
 def settings_table(settings: Settings) -> Table:
     """Return every setting with its value in force; secrets are not shown."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading in ("variable", "value", "default", "what it does"):
-        table.add_column(heading, overflow="fold")
+    table.add_column("variable", no_wrap=True)
+    table.add_column("value", overflow="fold")
+    table.add_column("what it does")
     defaults = Settings.model_construct()
     for name, field in Settings.model_fields.items():
         is_secret = isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("secret")
         value, default = getattr(settings, name), getattr(defaults, name)
-        shown = "set, not shown" if is_secret and value else _shown(value)
-        changed = value != default
-        table.add_row(
-            variable(name),
-            f"[bold]{escape(shown)}[/]" if changed else escape(shown),
-            escape(_shown(default)),
-            escape(field.description or ""),
-        )
+        shown = escape("set, not shown" if is_secret and value else _shown(value))
+        if value != default:
+            shown = f"[bold]{shown}[/] [dim](default: {escape(_shown(default))})[/]"
+        table.add_row(variable(name), shown, escape(field.description or ""))
     return table
 
 
@@ -83,12 +79,7 @@ def psql_command(way_in: access.Access, command: str | None) -> tuple[list[str],
             "psql is not on the PATH; the embedded server comes without it. Install PostgreSQL's client "
             "(Debian: postgresql-client, macOS: libpq)."
         )
-    parts = conninfo.conninfo_to_dict(way_in.owner)
-    names = {"host": "PGHOST", "port": "PGPORT", "user": "PGUSER", "password": "PGPASSWORD", "dbname": "PGDATABASE"}
-    environment = {names[key]: str(value) for key, value in parts.items() if key in names and value is not None}
-    if "sslmode" in parts:
-        environment["PGSSLMODE"] = str(parts["sslmode"])
-    return [program, *(["-c", command] if command else [])], environment
+    return [program, *(["-c", command] if command else [])], access.libpq_environment(way_in.owner)
 
 
 def _disk(settings: Settings) -> Finding:
@@ -157,4 +148,4 @@ def _upstream(settings: Settings) -> Finding:
 
 
 def _shown(value: object) -> str:
-    return "" if value is None else str(value)
+    return "unset" if value is None else str(value)

@@ -107,7 +107,7 @@ class DataCentre(ObjectType):
     ] = None
     current_carbon_intensity: Annotated[
         GramsPerKwh | None,
-        Column(writer="services.run_pipeline"),
+        Column(writer="services.ingest"),
         Field(ge=0, description="The region's forecast for the half hour of the last pipeline run"),
     ] = None
     status: Annotated[DataCentreStatus, Field(description="Whether the site takes work")] = DataCentreStatus.ACTIVE

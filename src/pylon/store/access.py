@@ -18,8 +18,16 @@ from pylon.store.database import Database
 from pylon.store.faults import reported
 from pylon.store.migrations import Migration
 
-__all__ = ["Access", "Facts", "inspect", "migrate", "opened", "reach"]
+__all__ = ["Access", "Facts", "inspect", "libpq_environment", "migrate", "opened", "reach"]
 
+_LIBPQ = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+}
 _DATABASE, _OWNER, _LOGIN = "pylon", "pylon_owner", "pylon_app"
 
 
@@ -89,7 +97,9 @@ def opened(settings: Settings, say: Callable[[str, str], None]) -> Iterator[tupl
     """Reach the database, bring its schema up to date, and open it; `say` is told each step and its outcome."""
     with reach(settings) as access:
         say("Database", access.place)
-        if migrations.state(access.owner).pending:
+        state = migrations.state(access.owner)
+        migrations.refuse_newer(state)
+        if state.pending:
             migrate(access, lambda done: say("Schema", f"applied {done.version}_{done.name}"))
         revive = access.server.ensure_running if access.server else lambda: None
         with Database(access.login, pool_size=settings.pool_size, before_connecting=revive) as database:
@@ -110,6 +120,12 @@ def inspect(access: Access) -> Facts:
     assert row  # noqa: S101  every login is in pg_roles
     major, is_superuser, passes_row_security, size_bytes, is_owner = row
     return Facts(major, is_superuser, passes_row_security, is_owner, size_bytes)
+
+
+def libpq_environment(address: str) -> dict[str, str]:
+    """Return the environment variables by which PostgreSQL's own programs reach `address`, password included."""
+    parts = conninfo.conninfo_to_dict(address)
+    return {_LIBPQ[key]: str(value) for key, value in parts.items() if key in _LIBPQ and value is not None}
 
 
 def _prepare(server: embedded.EmbeddedServer) -> None:

@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg.errors
 from psycopg import sql
 
 from pylon import derive
 from pylon.derive import sql as derived
-from pylon.errors import SchemaMismatch, StoreError
+from pylon.errors import Forbidden, SchemaMismatch, StoreError
 from pylon.store.faults import reported
 
-__all__ = ["MIGRATORS", "Migration", "State", "apply", "files", "grant_roles", "state"]
+__all__ = ["MIGRATORS", "Migration", "State", "apply", "files", "grant_roles", "refuse_newer", "state"]
 
 MIGRATORS = 7_957_466
 """Advisory lock of whoever migrates. Migrating needs a direct connection anyway, so a session lock is safe."""
+
+_SERVING = ("anon", "authenticated", "pylon_ingest", "pylon_actor", "pylon_catalog")
 
 _FILE = re.compile(r"(?P<version>\d+)_(?P<name>.*)\.sql")
 _TOKEN = re.compile(
@@ -63,10 +66,16 @@ def files() -> tuple[Migration, ...]:
 def state(conninfo: str) -> State:
     """Return how far the database is; it changes nothing.
 
-    Raises `StoreUnavailable` when the database cannot be reached.
+    Raises `StoreUnavailable` when the database cannot be reached, `Forbidden` when the login may not look.
     """
     with reported(), psycopg.connect(conninfo, autocommit=True) as connection:
-        return _state(connection, files())
+        try:
+            return _state(connection, files())
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise Forbidden(
+                f"{error.diag.message_primary}. The login {connection.info.user} may not serve yet: run "
+                f"`pylon db migrate --login {connection.info.user}` once with the address of the database's owner."
+            ) from error
 
 
 def apply(conninfo: str, *, on_applied: Callable[[Migration], None] = lambda _: None) -> tuple[Migration, ...]:
@@ -81,25 +90,33 @@ def apply(conninfo: str, *, on_applied: Callable[[Migration], None] = lambda _: 
         connection.execute(derived.fragment("00_platform"))
         _make_record_table(connection)
         now = _state(connection, files())
-        if now.unknown:
-            raise SchemaMismatch(
-                f"The database has migrations this Pylon does not know: {', '.join(now.unknown)}. "
-                "It was made by a newer Pylon (or another project); install that version, or use another database."
-            )
+        refuse_newer(now)
         for migration in now.pending:
             _apply_one(connection, migration)
             on_applied(migration)
         return now.pending
 
 
+def refuse_newer(now: State) -> None:
+    """Raise `SchemaMismatch` when the database has migrations that this Pylon does not."""
+    if now.unknown:
+        raise SchemaMismatch(
+            f"The database has migrations this Pylon does not know: {', '.join(now.unknown)}. "
+            "It was made by a newer Pylon (or another project); install that version, or use another database."
+        )
+
+
 def grant_roles(conninfo: str, login: str) -> None:
-    """Let `login` become each role a request runs as, and nothing else. `conninfo` is the migrating owner's."""
-    roles = ("anon", "authenticated", "pylon_ingest", "pylon_actor", "pylon_catalog")
-    statement = sql.SQL("grant {} to {}").format(
-        sql.SQL(", ").join(sql.Identifier(role) for role in roles), sql.Identifier(login)
-    )
-    with reported(), psycopg.connect(conninfo, autocommit=True) as connection:
-        connection.execute(statement)
+    """Let `login` become each role a request runs as, see which migrations there are, and nothing else.
+
+    `conninfo` is the migrating owner's.
+    """
+    who = sql.Identifier(login)
+    roles = sql.SQL(", ").join(sql.Identifier(role) for role in _SERVING)
+    with reported(), psycopg.connect(conninfo, autocommit=True) as connection, connection.transaction():
+        connection.execute(sql.SQL("grant {} to {}").format(roles, who))
+        connection.execute(sql.SQL("grant usage on schema supabase_migrations to {}").format(who))
+        connection.execute(sql.SQL("grant select on supabase_migrations.schema_migrations to {}").format(who))
 
 
 def split(text: str) -> list[str]:
