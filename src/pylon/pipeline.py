@@ -26,6 +26,7 @@ from pylon.services.reports import (
     SyntheticReport,
     gaps_of,
 )
+from pylon.services.score_stress import score_stress
 from pylon.settings import Settings
 from pylon.sources import feed
 from pylon.sources.feed import Batch, Request, Source
@@ -178,7 +179,7 @@ def _store(
     with database.as_ingest() as transaction:
         leases.hold(transaction, LEASE, this.run_id, this.clock())
         stored = [_store_one(transaction, this, one) for one in fetched]
-        stress = ingest.score_stress(
+        stress = score_stress(
             transaction, start=start - this.behind, end=start + AHEAD, run_id=this.run_id, now=this.now
         )
         ingest.refresh_centres(transaction, this.now)

@@ -11,11 +11,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pylon.errors import Invalid
 
-__all__ = ["Settings", "load"]
+__all__ = ["Settings", "load", "variable"]
 
 
 def _default_home() -> Path:
-    """Root keeps its data under /var/lib, where an unprivileged PostgreSQL can read it."""
+    """/var/lib/pylon for root; otherwise pylon in $XDG_DATA_HOME or ~/.local/share."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/pylon")
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"

@@ -153,7 +153,7 @@ def test_it_says_of_when_it_is_and_how_old_each_source_is(state, full):
     assert set(state["age_s"].values()) == {0}
     assert state["run"]["status"] == "SUCCEEDED"
     for source in state["sources"]:
-        assert {"title", "data_source", "licence", "attribution", "outcome", "fetched_at"} <= source.keys()
+        assert {"title", "data_source", "licence", "attribution", "outcome"} <= source.keys()
 
 
 def test_no_secret_is_in_it(state, http):

@@ -6,10 +6,13 @@ from itertools import pairwise
 
 import pytest
 
+from pylon.ontology import columns
 from pylon.ontology.carbon import BANDS_GCO2_KWH, FACTORS_GCO2_KWH, FUEL_FACTOR
+from pylon.ontology.catalogue import ROWS
 from pylon.ontology.enums import Country, Fuel
 from pylon.ontology.grid import Region
 from pylon.ontology.regions import REGIONS
+from tests.contracts.source import modules
 
 # The seed table of the original design, word for word: number, short name, country, aggregate.
 ORIGINAL_REGIONS = """
@@ -113,3 +116,10 @@ def test_factors_are_those_of_combustion() -> None:
     nothing_burns = {"Hydro", "Nuclear", "Pumped Storage", "Solar", "Wind"}
     assert {name for name, factor in FACTORS_GCO2_KWH.items() if factor == 0} == nothing_burns
     assert FACTORS_GCO2_KWH["Gas (Combined Cycle)"] < FACTORS_GCO2_KWH["Gas (Open Cycle)"] < FACTORS_GCO2_KWH["Oil"]
+
+
+def test_every_named_writer_of_a_column_is_a_module() -> None:
+    named = {spec.writer for row in ROWS.values() for spec in columns.of(row) if spec.writer}
+    known = {module.name for module in modules()}
+    assert named
+    assert {writer for writer in named if f"pylon.{writer}" not in known} == set()

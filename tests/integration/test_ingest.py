@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -18,13 +18,16 @@ from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.enums import Fuel
 from pylon.ontology.fleet import DataCentre
 from pylon.services import ingest
-from pylon.services.ingest import STRESS_SOURCE, Stored
+from pylon.services.ingest import Stored
+from pylon.services.score_stress import STRESS_SOURCE, score_stress
 from pylon.sources.feed import SIMULATED, Batch, NationalReading, RegionalReading, Supply, Terms
 from pylon.store.database import Database, json_text
-from tests.conftest import NOW, Superuser, Tenants
+from tests.conftest import LOGIN, NOW, Tenants
+from tests.doubles.postgres import Cluster
 
 AT = NOW
 RUN = UUID(int=1)
+GRID = "pylon_ingest_tests"
 
 _ticks = itertools.count(1)
 
@@ -32,6 +35,35 @@ _ticks = itertools.count(1)
 def later() -> datetime:
     """Return a moment after every one returned before, within the half hour."""
     return NOW + next(_ticks) * timedelta(milliseconds=1)
+
+
+@pytest.fixture(scope="module")
+def grid(cluster: Cluster, template: str) -> Iterator[Database]:
+    cluster.create(GRID, template)
+    with Database(cluster.dsn(GRID, LOGIN), pool_size=2) as opened:
+        yield opened
+    cluster.drop(GRID)
+
+
+@pytest.fixture
+def database(grid: Database, empty_grid: Callable[[], None]) -> Database:
+    """One database for the module, without grid data when a test begins: a clone for each would take longer."""
+    empty_grid()
+    return grid
+
+
+@pytest.fixture
+def empty_grid(cluster: Cluster) -> Callable[[], None]:
+    def run() -> None:
+        with cluster.superuser(GRID) as session:
+            session.execute("delete from public.grid_signals; delete from public.regional_grid_signals")
+            session.execute("delete from public.carbon_factors")
+            months = session.execute("select inhrelid::regclass::text from pg_inherits").fetchall()
+            for (name,) in months:
+                if name.startswith("private.") and not name.endswith("_pkey"):
+                    session.execute(f"drop table {name}".encode())
+
+    return run
 
 
 def terms(label: str) -> Terms:
@@ -425,24 +457,15 @@ def test_the_same_values_from_another_source_are_another_vintage(database: Datab
 )
 @pytest.mark.parametrize("zone", ["UTC", "Europe/London", "Pacific/Auckland"])
 def test_a_vintage_lies_in_the_partition_of_its_month_in_utc(
-    at: datetime, month: str, zone: str, shared: Database
+    at: datetime, month: str, zone: str, database: Database
 ) -> None:
-    record(shared, at, zone)
+    record(database, at, zone)
     rows = fetch(
-        shared,
+        database,
         "select tableoid::regclass::text as part from public.signal_vintages where recorded_at = %(at)s",
         at=at,
     )
     assert {row["part"] for row in rows} == {f"private.signal_vintages_{month}"}
-
-
-@pytest.fixture(scope="module")
-def shared(cluster: Any, template: str) -> Any:
-    """One database for tests whose rows do not meet."""
-    cluster.create("pylon_vintages", template)
-    with Database(cluster.dsn("pylon_vintages", "pylon_app"), pool_size=1) as database:
-        yield database
-    cluster.drop("pylon_vintages")
 
 
 def record(database: Database, at: datetime, zone: str) -> None:
@@ -463,7 +486,7 @@ def test_partitions_of_months_in_any_order_do_not_overlap(database: Database) ->
 
 def score(database: Database, hours: int = 1) -> Stored:
     with database.as_ingest() as transaction:
-        return ingest.score_stress(transaction, start=AT, end=AT + timedelta(hours=hours), run_id=RUN, now=later())
+        return score_stress(transaction, start=AT, end=AT + timedelta(hours=hours), run_id=RUN, now=later())
 
 
 def history(database: Database, *, source: str = "api") -> None:
@@ -577,10 +600,9 @@ def readings() -> st.SearchStrategy[Sequence[NationalReading]]:
     batches=st.lists(st.tuples(readings(), st.sampled_from(["api", "other", SIMULATED])), min_size=1, max_size=3)
 )
 def test_storing_the_last_batch_again_writes_nothing(
-    batches: Iterable[tuple[Sequence[NationalReading], str]], database: Database, superuser: Superuser
+    batches: Iterable[tuple[Sequence[NationalReading], str]], database: Database, empty_grid: Callable[[], None]
 ) -> None:
-    with superuser() as session:
-        session.execute("delete from public.grid_signals")
+    empty_grid()
     for batch, source in batches:
         store(database, *batch, source=source)
     before = [versions(database, table) for table in ("grid_signals", "generation_mix")]
@@ -591,12 +613,14 @@ def test_storing_the_last_batch_again_writes_nothing(
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(real=readings(), simulated=readings())
 def test_real_and_simulated_values_end_the_same_in_either_order(
-    real: Sequence[NationalReading], simulated: Sequence[NationalReading], database: Database, superuser: Superuser
+    real: Sequence[NationalReading],
+    simulated: Sequence[NationalReading],
+    database: Database,
+    empty_grid: Callable[[], None],
 ) -> None:
     ends = []
     for order in ((real, simulated), (simulated, real)):
-        with superuser() as session:
-            session.execute("delete from public.grid_signals")
+        empty_grid()
         for batch in order:
             store(database, *batch, source="api" if batch is real else SIMULATED)
         ends.append(stored(database))

@@ -75,16 +75,20 @@ class Numeric:
         return f"numeric({self.digits},{self.places})"
 
     def __get_pydantic_core_schema__(self, source: type[Any], handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Round after pydantic has made a finite Decimal of the input."""
-        return core_schema.no_info_after_validator_function(self._fit, handler(source))
+        """Round after pydantic has made a finite Decimal of the input; None passes where it is allowed."""
+        schema = handler(source)
+        if schema["type"] == "nullable":  # a range beside this mark is pushed into the schema below
+            inner = core_schema.no_info_after_validator_function(self._fit, schema["schema"])
+            return core_schema.nullable_schema(inner)
+        return core_schema.no_info_after_validator_function(self._fit, schema)
 
-    def _fit(self, value: Decimal | None) -> Decimal | None:
-        if value is None:
-            return None
+    def _fit(self, value: Decimal) -> Decimal:
         limit = Decimal(10) ** (self.digits - self.places)
+        if abs(value) < limit:  # quantize itself fails on a magnitude beyond the context's precision
+            value = value.quantize(Decimal(1).scaleb(-self.places), rounding=ROUND_HALF_UP)
         if not abs(value) < limit:
             raise ValueError(f"must be between -{limit} and {limit}, exclusive")
-        return value.quantize(Decimal(1).scaleb(-self.places), rounding=ROUND_HALF_UP)
+        return value
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,25 +1,19 @@
-"""Ingest: store what the sources of one run gave, score grid stress, and keep the vintages, in one transaction."""
+"""Ingest: store what the sources of one run gave, and keep the vintage of each series."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pylon.ontology import carbon
-from pylon.ontology.calendar import HALF_HOUR, LONDON, floor, half_hours, settlement_period
-from pylon.planning import stress
-from pylon.sources.feed import SIMULATED, Batch, NationalReading, RegionalReading, Supply, Terms
+from pylon.ontology.calendar import HALF_HOUR, floor, half_hours, settlement_period
+from pylon.sources.feed import Batch, NationalReading, RegionalReading, Supply, Terms
 from pylon.store.database import Transaction, json_text
 
-__all__ = ["STRESS_SOURCE", "Stored", "refresh_centres", "score_stress", "store_batch"]
-
-STRESS_SOURCE = f"pylon_stress_v{stress.METHOD_VERSION}"
-
-_HISTORY = timedelta(days=365)
-_PRICE_HISTORY = timedelta(days=90)
+__all__ = ["Stored", "refresh_centres", "series_of", "store_batch"]
 
 _NATIONAL_COLUMNS: Mapping[Supply, tuple[str, ...]] = {
     Supply.CARBON: ("carbon_intensity_forecast", "carbon_intensity_actual"),
@@ -58,52 +52,6 @@ def store_batch(transaction: Transaction, terms: Terms, batch: Batch, *, run_id:
         labelled = json_text([{**one, "source": label} for one in series])
         vintages = transaction.value("record_vintages", series=labelled, run_id=run_id, now=now)
     return Stored(written=signals + others, unchanged=seen - signals, vintages=vintages)
-
-
-def score_stress(
-    transaction: Transaction, *, start: datetime, end: datetime, run_id: UUID, now: datetime
-) -> Stored:
-    """Score the grid stress of the half hours [start, end) from what is stored, and store it.
-
-    A simulated input never enters a score labelled real: where one input is real and the other simulated, the
-    real one is scored alone; where both are simulated, so is the score.
-    """
-    signals = transaction.all("national_signals", start=start, end=end)
-    scored = [_stress_inputs(signal) for signal in signals]
-    history = _history(transaction.all("quantity_history", start=start - _HISTORY, end=start), start)
-    result = stress.score(
-        stress.Signals(
-            is_winter=[signal["timestamp"].astimezone(LONDON).month in stress.WINTER_MONTHS for signal in signals],
-            demand_mw=[_nan(demand) for demand, _, _ in scored],
-            price_gbp_mwh=[_nan(price) for _, price, _ in scored],
-        ),
-        history,
-    )
-    rows = [
-        {
-            "timestamp": signal["timestamp"],
-            "settlement_period": settlement_period(signal["timestamp"])[1],
-            "provenance": {"stress": label},
-            "grid_stress_score": score,
-            "grid_stress_detail": result.detail(position),
-        }
-        for position, (signal, (_, _, label), score) in enumerate(
-            zip(signals, scored, result.scores.tolist(), strict=True)
-        )
-        if label is not None
-    ]
-    if not rows:
-        return Stored(0, 0, 0)
-    done = transaction.value("ingest_national", rows=json_text(rows), now=now)
-    values = {row["timestamp"]: row["grid_stress_score"] for row in rows}
-    labels = {row["provenance"]["stress"] for row in rows}
-    series = _series("national.grid_stress_score", values)
-    source = SIMULATED if SIMULATED in labels else STRESS_SOURCE
-    vintages = transaction.value(
-        "record_vintages", series=json_text([{**series, "source": source}]), run_id=run_id, now=now
-    )
-    written = int(done["signals_written"])
-    return Stored(written=written, unchanged=len(rows) - written, vintages=vintages)
 
 
 def refresh_centres(transaction: Transaction, now: datetime) -> int:
@@ -150,7 +98,7 @@ def _national_series(readings: Sequence[NationalReading]) -> Iterable[dict[str, 
     for column in (column for columns in _NATIONAL_COLUMNS.values() for column in columns):
         values = {reading.starts_at: getattr(reading, column) for reading in readings}
         if any(value is not None for value in values.values()):
-            yield _series(f"national.{column}", values)
+            yield series_of(f"national.{column}", values)
 
 
 def _regional_series(readings: Sequence[RegionalReading]) -> Iterable[dict[str, Any]]:
@@ -158,10 +106,11 @@ def _regional_series(readings: Sequence[RegionalReading]) -> Iterable[dict[str, 
     for reading in readings:
         by_region.setdefault(reading.region_id, {})[reading.starts_at] = reading.carbon_intensity_forecast
     for number, values in sorted(by_region.items()):
-        yield _series(f"region.{number}.carbon_intensity_forecast", values)
+        yield series_of(f"region.{number}.carbon_intensity_forecast", values)
 
 
-def _series(name: str, values: Mapping[datetime, Any]) -> dict[str, Any]:
+def series_of(name: str, values: Mapping[datetime, Any]) -> dict[str, Any]:
+    """Return a series as `record_vintages` takes it: one value a half hour from the first, None for a gap."""
     start, end = min(values), max(values) + HALF_HOUR
     aligned = [values.get(at) for at in half_hours(start, end)]
     return {
@@ -169,36 +118,6 @@ def _series(name: str, values: Mapping[datetime, Any]) -> dict[str, Any]:
         "starts_at": start,
         "half_hour_values": [None if value is None else float(value) for value in aligned],
     }
-
-
-def _stress_inputs(signal: Mapping[str, Any]) -> tuple[float | None, float | None, str | None]:
-    """Return the demand and price that may enter the score, and the score's label (None: nothing to score)."""
-    provenance = signal["provenance"] or {}
-    sources = [provenance.get(Supply.DEMAND), provenance.get(Supply.PRICE)]
-    values = [signal["demand_mw"], signal["wholesale_price_gbp_mwh"]]
-    real = [
-        value if source not in (None, SIMULATED) else None for value, source in zip(values, sources, strict=True)
-    ]
-    if any(value is not None for value in real):
-        return real[0], real[1], STRESS_SOURCE
-    if any(value is not None for value in values):
-        return values[0], values[1], SIMULATED
-    return None, None, None
-
-
-def _history(rows: Sequence[Mapping[str, Any]], end: datetime) -> stress.History:
-    seasons: dict[bool, list[float]] = {True: [], False: []}
-    prices = []
-    for row in rows:
-        if row["demand_mw"] is not None:
-            seasons[row["timestamp"].astimezone(LONDON).month in stress.WINTER_MONTHS].append(row["demand_mw"])
-        if row["price_gbp_mwh"] is not None and row["timestamp"] >= end - _PRICE_HISTORY:
-            prices.append(row["price_gbp_mwh"])
-    return stress.History(winter_demand_mw=seasons[True], summer_demand_mw=seasons[False], price_gbp_mwh=prices)
-
-
-def _nan(value: float | None) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _add(totals: tuple[int, int, int], done: Mapping[str, int]) -> tuple[int, int, int]:

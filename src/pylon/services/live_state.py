@@ -37,8 +37,8 @@ _NATIONAL = (
 )
 _FINAL = [status.value for status in WorkloadStatus if status.is_final]
 
-OF_THE_MOMENT: Final = ("as_of", "age_s")
-"""The parts of the document that only say when it was made; the rest is what it says."""
+OF_THE_MOMENT: Final = ("as_of", "age_s", "run")
+"""The parts of the document that only say when it was made and last confirmed; the rest is what it says."""
 
 Rows = list[dict[str, Any]]
 
@@ -100,18 +100,14 @@ def _tenant_objects(transaction: Transaction, operator_id: UUID) -> dict[str, Ro
 
     return {
         "Operator": read(Operator),
-        "DataCentre": read(DataCentre, order_by="dc_id"),
-        "StorageAsset": read(StorageAsset, order_by="asset_id"),
-        "Agent": read(Agent, order_by="agent_id"),
-        "AgentState": read(AgentState, order_by="recorded_at desc, id", limit=_MOST_STATES),
+        "DataCentre": read(DataCentre, order_by=["dc_id"]),
+        "StorageAsset": read(StorageAsset, order_by=["asset_id"]),
+        "Agent": read(Agent, order_by=["agent_id"]),
+        "AgentState": read(AgentState, order_by=["-recorded_at", "id"], limit=_MOST_STATES),
         "ComputeWorkload": read(
-            ComputeWorkload,
-            where=["status <> all (%(final)s::public.workload_status[])"],
-            order_by="created_at desc, id",
-            limit=_MOST_WORKLOADS,
-            final=_FINAL,
+            ComputeWorkload, without={"status": _FINAL}, order_by=["-created_at", "id"], limit=_MOST_WORKLOADS
         ),
-        "OrchestrationDecision": read(OrchestrationDecision, order_by="decided_at desc, id", limit=_MOST_DECISIONS),
+        "OrchestrationDecision": read(OrchestrationDecision, order_by=["-decided_at", "id"], limit=_MOST_DECISIONS),
     }
 
 
@@ -167,7 +163,7 @@ def _links(held: Mapping[str, Rows]) -> Iterator[dict[str, Any]]:
 
 
 def _sources(run: Mapping[str, Any] | None) -> Rows:
-    shown = {"name", "title", "data_source", "is_simulated", "licence", "attribution", "outcome", "fetched_at"}
+    shown = {"name", "title", "data_source", "is_simulated", "licence", "attribution", "outcome"}
     return [source.model_dump(include={*shown, "half_hours_missing"}) for source in _reports(run)]
 
 

@@ -63,7 +63,7 @@ def arrive(database: Database, operator_id: UUID, *, seed: int, now: datetime) -
         regions = {row["id"]: row["region_id"] for row in transaction.all("regions")}
         centres = [
             DataCentre.model_validate(row)
-            for row in objects.read(transaction, DataCentre, operator_id=operator_id, order_by="dc_id")
+            for row in objects.read(transaction, DataCentre, operator_id=operator_id, order_by=["dc_id"])
             if row["is_simulated"]
         ]
     if not centres:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -28,23 +28,25 @@ def read(
     row_type: type[Row],
     *,
     operator_id: UUID | None = None,
-    where: Iterable[str] = (),
-    order_by: str = "id",
+    without: Mapping[str, Sequence[str]] | None = None,
+    order_by: Sequence[str] = ("id",),
     limit: int | None = None,
-    **values: Any,
 ) -> list[dict[str, Any]]:
     """Return rows as plain values (numbers for decimals), secrets left out.
 
-    `where` and `order_by` are SQL written in this room or its callers' constants, never input; input goes in
-    `values`. A tenant's table is filtered by `operator_id` beside the row security that enforces it.
+    `without` leaves out rows whose column has one of the values; `order_by` names columns, with a minus sign for
+    the largest first. A tenant's table is filtered by `operator_id` beside the row security that enforces it.
+    Raises `KeyError` for a column that the row type does not declare.
     """
     table = row_type.table
-    conditions = [*where]
+    conditions = [f"not {_column(row_type, name)}::text = any (%({name})s)" for name in without or {}]
     if table.scope is Scope.TENANT:
         conditions.append(f"{table.tenant_column} = %(operator_id)s")
     text = f"select {_shown(row_type)} from public.{table.name}"  # noqa: S608  names come from the declaration
     text += f" where {' and '.join(conditions)}" if conditions else ""
-    text += f" order by {order_by}" + (f" limit {int(limit)}" if limit is not None else "")
+    text += f" order by {', '.join(_ordered(row_type, name) for name in order_by)}"
+    text += f" limit {int(limit)}" if limit is not None else ""
+    values = {name: list(values) for name, values in (without or {}).items()}
     rows = transaction.statement(text.encode(), operator_id=operator_id, **values).fetchall()
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
@@ -69,6 +71,16 @@ def _insert(row_type: type[Row]) -> bytes:
 @cache
 def _shown(row_type: type[Row]) -> str:
     return ", ".join(f'"{spec.name}"' for spec in columns.of(row_type) if not spec.is_secret)
+
+
+def _column(row_type: type[Row], name: str) -> str:
+    if name not in row_type.model_fields:
+        raise KeyError(f"{row_type.__name__} has no column {name!r}; valid: {', '.join(row_type.model_fields)}")
+    return f'"{name}"'
+
+
+def _ordered(row_type: type[Row], name: str) -> str:
+    return _column(row_type, name.removeprefix("-")) + (" desc" if name.startswith("-") else "")
 
 
 def _plain(value: Any) -> Any:

@@ -162,10 +162,6 @@ group by status, is_simulated order by status, is_simulated;
 -- Until when simulated workloads have been generated: arrivals are made once for each half hour.
 select max(created_at) from public.compute_workloads where operator_id = %(operator_id)s and is_simulated;
 
--- name: operators_acting
--- The operator a process acts for, as the operator itself sees it.
-select id, name, operator_type::text as operator_type, is_simulated from public.operators where id = %(operator_id)s;
-
 -- name: catalog_centres
 select d.id, d.dc_id, d.name, d.operator_id, o.name as operator_name, d.location_region, r.region_id, r.short_name,
        r.latitude::float8 as latitude, r.longitude::float8 as longitude,

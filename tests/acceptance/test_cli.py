@@ -1,0 +1,279 @@
+"""Every command of `pylon`: what it teaches, what it prints, how it ends, and what it says to a slip."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pylon.settings import Settings, variable
+from tests.acceptance.homes import left_of, new_home
+from tests.acceptance.support import Ended, ran
+from tests.doubles.carbon_intensity import StandIn
+
+COMMANDS = (
+    (),
+    ("up",),
+    ("serve",),
+    ("pipeline",),
+    ("status",),
+    ("settings",),
+    ("doctor",),
+    ("purge",),
+    ("db",),
+    ("db", "migrate"),
+    ("db", "status"),
+    ("db", "psql"),
+    ("db", "stop"),
+    ("db", "reset"),
+)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    with new_home() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def loaded(home: Path) -> Ended:
+    """The first `pylon pipeline` of a new home."""
+    return pylon(home, "pipeline")
+
+
+def pylon(home: Path, *words: str, **settings: str) -> Ended:
+    ended = ran(*words, PYLON_HOME=str(home), PYLON_PORT="0", PYLON_GRID="simulated", **settings)
+    assert "Traceback" not in ended.said, ended.err
+    return ended
+
+
+# Help
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_help_teaches_every_command(words):
+    ended = ran(*words, "--help")
+    assert (ended.code, ended.err) == (0, "")
+    assert f"Usage: {' '.join(('pylon', *words))}" in ended.said.replace("python -m pylon", "pylon")
+    assert len(ended.out.splitlines()) > 5
+
+
+def test_no_command_that_is_shown_lacks_a_line_of_help():
+    for words in ((), ("db",)):
+        shown = re.findall(r"^│ (\w+) {2,}(\S.*?) *│$", ran(*words, "--help").out.partition("Commands")[2], re.M)
+        assert {(*words, name) for name, _ in shown} == {
+            c for c in COMMANDS if len(c) == len(words) + 1 and c[:-1] == words
+        }
+        assert all(len(line) > 10 for _, line in shown)
+
+
+def test_a_slip_of_the_tongue_is_told_what_there_is():
+    for words in (("pipelin",), ("db", "statsu"), ("up", "--no-such-option")):
+        ended = ran(*words)
+        assert ended.code == 2
+        assert "--help" in ended.err
+        assert "Traceback" not in ended.err
+
+
+def test_asking_for_help_loads_nothing_heavy():
+    """It is what a new user sees first, so it is quick: no web framework, no driver, no numbers."""
+    look = (
+        "import sys\n"
+        "from pylon.interfaces.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "heavy = {'fastapi', 'starlette', 'uvicorn', 'psycopg', 'numpy', 'httpx2', 'pydantic', 'apscheduler', 'faker'}\n"
+        "print('loaded:', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+# Commands
+
+
+def test_pipeline_loads_reports_and_names_its_run(loaded):
+    assert (loaded.code, loaded.err) == (0, "")
+    assert re.search(r"[\d,]+ rows written; run [0-9a-f-]{36}, SUCCEEDED\.", loaded.said)
+    assert "Sources in the run of" in loaded.said
+    assert "Simulated values are made up by Pylon" in loaded.said
+
+
+def test_pipeline_again_in_the_same_half_hour_writes_nothing(loaded, home):
+    """Unless a half hour begins between the two, when it writes the new one."""
+    ended = pylon(home, "pipeline")
+    assert ended.code == 0
+    (written,) = re.findall(r"([\d,]+) rows written", ended.said)
+    assert int(written.replace(",", "")) in range(10_000)
+
+
+def test_status_shows_runs_sources_and_stock(loaded, home):
+    ended = pylon(home, "status")
+    assert (ended.code, ended.err) == (0, "")
+    for title in ("Latest runs", "Sources in the run of", "What Pylon holds", "Database: embedded PostgreSQL"):
+        assert title in ended.said
+
+
+def test_status_before_any_run_says_what_to_do(home, loaded):
+    """On a database that is migrated and empty."""
+    with new_home() as empty:
+        ended = pylon(empty, "status")
+    assert ended.code == 0
+    assert "No grid data have been loaded yet. Run `pylon pipeline`." in ended.said
+
+
+def test_settings_lists_every_variable_and_shows_no_secret(home):
+    ended = ran(
+        "settings",
+        PYLON_HOME=str(home),
+        DATABASE_URL="postgresql://me:hunter2@db.example.org/pylon",
+        PYLON_SEED="7",
+        COLUMNS="200",
+    )
+    assert ended.code == 0
+    assert "hunter2" not in ended.said
+    assert "set, not shown" in ended.said
+    for name in Settings.model_fields:
+        assert re.search(rf"^\s*{variable(name)}\b", ended.out, re.M), name
+    assert re.search(r"PYLON_SEED\s+7\s+2025", ended.out)
+
+
+def test_doctor_checks_everything_and_changes_its_exit_code_only_for_what_is_bad(loaded, home):
+    with StandIn() as api:
+        ended = pylon(home, "doctor", PYLON_CARBON_INTENSITY_URL=api.url)
+        assert (ended.code, ended.err) == (0, "")
+        assert re.findall(r"^(\w+) +(\w[\w ]*):", ended.out, re.M) == [
+            ("ok", "Python"),
+            ("ok", "Home"),
+            ("ok", "Database"),
+            ("ok", "Schema"),
+            ("ok", "Address"),
+            ("ok", "Carbon Intensity API"),
+        ]
+        unreachable = api.url
+    ended = pylon(home, "doctor", PYLON_CARBON_INTENSITY_URL=unreachable, PYLON_HTTP_TIMEOUT_S="1")
+    assert ended.code == 0  # it works without: data are simulated
+    assert "note Carbon Intensity API" in ended.said
+    ended = pylon(home, "doctor", PYLON_HOST="0.0.0.0", PYLON_CARBON_INTENSITY_URL=unreachable)
+    assert ended.code == 1
+    assert "bad Address: PYLON_HOST=0.0.0.0 is not a loopback address" in ended.said
+
+
+def test_db_status_names_the_place_and_every_migration(loaded, home):
+    ended = pylon(home, "db", "status")
+    assert ended.code == 0
+    assert re.search(r"embedded PostgreSQL 18\S* in \S+: PostgreSQL 18, [\d.]+ MB", ended.said)
+    assert re.search(r"applied \d{14}", ended.said)
+    assert "pending" not in ended.said
+
+
+def test_db_migrate_of_a_current_database_applies_nothing(loaded, home):
+    ended = pylon(home, "db", "migrate")
+    assert ended.code == 0
+    assert "0 applied" in ended.said
+    assert "is up to date." in ended.said
+
+
+def test_purge_says_what_it_can_remove_and_removes_the_simulated_fleet(loaded, home):
+    ended = pylon(home, "purge")
+    assert ended.code == 2
+    assert "Valid: `pylon purge --synthetic`." in ended.said
+    ended = pylon(home, "purge", "--synthetic")
+    assert ended.code == 0
+    removed = {
+        what: int(number.replace(",", "")) for number, what in re.findall(r"([\d,]+) (\w+) removed", ended.said)
+    }
+    assert removed.keys() == {"workloads", "storage", "agents", "centres", "operator"}
+    assert all(number > 0 for number in removed.values())
+    assert "Set PYLON_SYNTHETIC=off" in ended.said
+    ended = pylon(home, "status")
+    assert "Data centres" not in ended.said
+    assert "National carbon intensity" in ended.said  # purging is of the fleet, not of the grid
+
+
+def test_an_operator_that_is_no_id_or_not_there_is_refused(loaded, home):
+    ended = pylon(home, "status", PYLON_OPERATOR="me")
+    assert ended.code == 2
+    assert "PYLON_OPERATOR='me' is not an operator's id. Valid: a UUID" in ended.said
+    nobody = "00000000-0000-7000-8000-000000000000"
+    ended = pylon(home, "status", PYLON_OPERATOR=nobody)
+    assert ended.code == 1
+    assert f"No operator has the id {nobody}." in ended.said
+    assert "Unset PYLON_OPERATOR" in ended.said
+
+
+def test_stop_and_reset_of_the_embedded_database():
+    with new_home() as home:
+        assert "There was none." in pylon(home, "db", "reset", "--yes").said
+        assert pylon(home, "db", "migrate").code == 0
+        ended = pylon(home, "db", "stop")
+        assert ended.code == 0
+        assert ended.said in ("Stopped.", "It was not running.")
+        assert not left_of(home)
+        ended = pylon(home, "db", "reset")  # no terminal to say yes from
+        assert ended.code == 1
+        assert "This cannot be undone" in ended.said
+        assert (home / "postgres" / "18" / "data").exists()
+        assert "Deleted." in pylon(home, "db", "reset", "--yes").said
+        assert not (home / "postgres" / "18" / "data").exists()
+
+
+# Slips
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("PYLON_PORT", "abc", "valid integer"),
+        ("PYLON_PORT", "65536", "less than or equal to 65535"),
+        ("PYLON_GRID", "maybe", "'auto', 'real' or 'simulated'"),
+        ("PYLON_SYNTHETIC", "perhaps", "'on' or 'off'"),
+        ("PYLON_SEED", "-1", "greater than or equal to 0"),
+        ("PYLON_HTTP_TIMEOUT_S", "0", "greater than 0"),
+        ("PYLON_CARBON_INTENSITY_URL", "not a url", "valid URL"),
+        ("PYLON_POOL_SIZE", "0", "greater than or equal to 1"),
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named_with_what_is_valid(tmp_path, name, value, says):
+    ended = ran("pipeline", **{"PYLON_HOME": str(tmp_path / "home"), name: value})
+    assert ended.code == 2
+    assert f"{name}='{value}' is not valid" in ended.said
+    assert says in ended.said
+    assert "`pylon settings` lists every setting." in ended.said
+    assert "Traceback" not in ended.said
+    assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "SUPABASE_DB_URL"])
+def test_a_database_address_that_is_none_is_named(tmp_path, name):
+    ended = ran("status", **{"PYLON_HOME": str(tmp_path / "home"), name: "nonsense"})
+    assert ended.code == 2
+    assert "DATABASE_URL (or SUPABASE_DB_URL) is not a PostgreSQL address" in ended.said
+    assert "Valid: postgresql://user:password@host:port/database." in ended.said
+    assert "Traceback" not in ended.said
+
+
+def test_a_database_that_does_not_answer_is_said_without_its_password(tmp_path):
+    url = "postgresql://me:hunter2@127.0.0.1:1/pylon"
+    ended = ran("status", PYLON_HOME=str(tmp_path / "home"), DATABASE_URL=url)
+    assert ended.code == 1
+    assert "The database cannot be reached." in ended.said
+    assert "pylon doctor" in ended.said
+    assert "hunter2" not in ended.said
+    assert "Traceback" not in ended.said
+
+
+def test_a_database_of_ones_own_is_not_stopped_or_deleted(tmp_path):
+    for words in (("db", "stop"), ("db", "reset", "--yes")):
+        ended = ran(*words, PYLON_HOME=str(tmp_path / "home"), DATABASE_URL="postgresql://me@127.0.0.1:1/pylon")
+        assert ended.code == 2
+        assert "the database is not Pylon's own" in ended.said
+
+
+def test_supabase_url_alone_is_told_what_else_is_needed(tmp_path):
+    ended = ran("status", PYLON_HOME=str(tmp_path / "home"), SUPABASE_URL="https://x.supabase.co")
+    assert ended.code == 2
+    assert "Set SUPABASE_DB_URL" in ended.said
