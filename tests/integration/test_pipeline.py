@@ -253,7 +253,7 @@ def test_purging_removes_what_was_generated_and_nothing_else(world):
         decided,
     )
     before = fleet(world)
-    removed = synthesise.purge(world.database, world.operator_id, seed=world.settings.seed)
+    removed = synthesise.purge(world.database, world.operator_id)
 
     workloads = {row["id"]: row["is_simulated"] for row in world.select("select * from compute_workloads")}
     assert workloads == {real_job: False, decided: True}

@@ -156,9 +156,9 @@ def purge(
         raise Invalid("Say what to remove. Valid: `pylon purge --synthetic`.")
     settings = _settings()
     with runtime.opened(settings) as here:
-        removed = synthesise.purge(here.database, here.operator_id, seed=settings.seed)
+        removed = synthesise.purge(here.database, here.operator_id)
     for what, number in removed.items():
-        out.print(f"{number:>6,} {what} removed")
+        out.print(f"{number:>6,} simulated {what} removed")
     if settings.synthetic == "on":
         out.print("Set PYLON_SYNTHETIC=off, or the next pipeline run generates a fleet again.")
 

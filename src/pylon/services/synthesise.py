@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from pylon.ontology.calendar import HALF_HOUR, floor
-from pylon.ontology.fleet import DataCentre, Operator
+from pylon.ontology.fleet import DataCentre
 from pylon.ontology.types import ObjectType
 from pylon.services.operators import operator_of
 from pylon.sources import synthetic_fleet, synthetic_workloads
 from pylon.store import objects
-from pylon.store.database import Database, Transaction
+from pylon.store.database import Database, Transaction, json_text
 
 __all__ = ["arrive", "ensure_fleet", "purge"]
 
 _FIRST_ARRIVALS = timedelta(hours=24)
 """How far back workloads have arrived when a fleet is new, so that a first look shows some."""
 
-_PURGE_ORDER = ("purge_workloads", "purge_storage", "purge_agents", "purge_centres", "purge_operator")
+_NEIGHBOURS = "simulated_neighbours"
+"""Where an operator's metadata lists the operators generated beside it; row security hides them otherwise."""
+
+_PURGE_ORDER = {
+    "workloads": "purge_workloads",
+    "storage assets": "purge_storage",
+    "agents": "purge_agents",
+    "data centres": "purge_centres",
+    "operators": "purge_operator",
+}
 
 
 def ensure_fleet(database: Database, operator_id: UUID, *, seed: int) -> dict[str, int]:
@@ -32,19 +42,16 @@ def ensure_fleet(database: Database, operator_id: UUID, *, seed: int) -> dict[st
         if objects.count(transaction, DataCentre, operator_id):
             return {}
         fleet = _fleet(transaction, operator_id, seed)
-    by_operator: dict[UUID, list[list[ObjectType]]] = {}
+    neighbours = [operator.id for operator in fleet.operators]
     created: Counter[str] = Counter()
-    for kind in (fleet.operators, fleet.data_centres, fleet.storage_assets, fleet.agents):
-        for row in kind:
-            owner = row.id if isinstance(row, Operator) else row.operator_id
-            groups = by_operator.setdefault(owner, [])
-            if not groups or type(groups[-1][0]) is not type(row):
-                groups.append([])
-            groups[-1].append(row)
-    for owner, groups in by_operator.items():
+    for owner in (*neighbours, operator_id):  # the operator last: its data centres say that all is there
         with database.as_actor(owner) as transaction:
-            for rows in groups:
-                created[type(rows[0]).__name__] += objects.add_missing(transaction, rows)
+            for rows in _owned(fleet, owner):
+                if rows:
+                    created[type(rows[0]).__name__] += objects.add_missing(transaction, rows)
+            if owner == operator_id:
+                noted = json_text({_NEIGHBOURS: neighbours})
+                transaction.run("note_about_operator", operator_id=operator_id, note=noted)
     return dict(created)
 
 
@@ -81,20 +88,27 @@ def arrive(database: Database, operator_id: UUID, *, seed: int, now: datetime) -
         return objects.add_missing(transaction, workloads)
 
 
-def purge(database: Database, operator_id: UUID, *, seed: int) -> dict[str, int]:
+def purge(database: Database, operator_id: UUID) -> dict[str, int]:
     """Remove every simulated object of the operator and its simulated neighbours.
 
-    Returns how many were removed, by the query that did it. Objects that a decision names stay, because the log
+    Returns how many of each kind were removed. Objects that a decision names stay, because the log
     must be able to show them; they keep their label.
     """
     with database.as_reader(operator_id) as transaction:
-        fleet = _fleet(transaction, operator_id, seed)
+        neighbours = operator_of(transaction, operator_id).metadata.get(_NEIGHBOURS, [])
     removed: Counter[str] = Counter()
-    for owner in (operator_id, *(neighbour.id for neighbour in fleet.operators)):
+    for owner in (operator_id, *(UUID(neighbour) for neighbour in neighbours)):
         with database.as_actor(owner) as transaction:
-            for query in _PURGE_ORDER:
-                removed[query.removeprefix("purge_")] += transaction.run(query, operator_id=owner)
+            for what, query in _PURGE_ORDER.items():
+                removed[what] += transaction.run(query, operator_id=owner)
     return dict(removed)
+
+
+def _owned(fleet: synthetic_fleet.Fleet, owner: UUID) -> Iterator[list[ObjectType]]:
+    """Yield what belongs to one operator, by type, in the order in which it can be stored."""
+    yield [operator for operator in fleet.operators if operator.id == owner]
+    for kind in (fleet.data_centres, fleet.storage_assets, fleet.agents):
+        yield [row for row in kind if row.operator_id == owner]
 
 
 def _fleet(transaction: Transaction, operator_id: UUID, seed: int) -> synthetic_fleet.Fleet:

@@ -188,6 +188,9 @@ select r.region_id, s."timestamp", s.carbon_intensity_forecast, s.data_source
 from public.regional_grid_signals s join public.regions r on r.id = s.region_id
 where s."timestamp" >= %(start)s and s."timestamp" < %(end)s;
 
+-- name: note_about_operator
+update public.operators set metadata = metadata || %(note)s::jsonb where id = %(operator_id)s;
+
 -- name: purge_workloads
 -- What a decision names stays: the log must be able to show it.
 delete from public.compute_workloads w
