@@ -7,14 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
 import pytest
 
-from tests.acceptance.homes import new_home
-from tests.acceptance.support import ran
+from tests.acceptance.support import World, ran
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,9 +20,8 @@ pytestmark = pytest.mark.skipif(not (ROOT / "backend").is_dir(), reason="backend
 
 
 @pytest.fixture(scope="module")
-def settings() -> Iterator[dict[str, str]]:
-    with new_home() as home:
-        yield {"PYLON_HOME": str(home), "PYLON_PORT": "0", "PYLON_GRID": "simulated"}
+def settings(empty: World) -> dict[str, str]:
+    return {"DATABASE_URL": empty.owner_dsn, "PYLON_PORT": "0", "PYLON_GRID": "simulated"}
 
 
 def test_pipeline_py_runs_the_pipeline_once_and_api_server_py_serves_what_it_loaded(settings):

@@ -153,7 +153,8 @@ def test_no_web_socket_is_opened(port, origin):
     """Nothing here speaks it; and the gate refuses a foreign page's before anything would."""
     head = (
         f"GET /api/v1/live-state HTTP/1.1\nHost: 127.0.0.1:{port}\n{origin}Upgrade: websocket\n"
-        "Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\nAccept-Encoding: identity"
+        "Connection: Upgrade\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n"
+        "Accept-Encoding: identity"
     )
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ import httpx2
 import pytest
 
 from tests.acceptance.homes import left_of, new_home
-from tests.acceptance.support import command, until
+from tests.acceptance.support import command, ran, until
 
 ADDRESS = re.compile(r"Serving (http://\S+)")
 PATIENCE_S = 60
@@ -132,17 +133,14 @@ def test_a_second_up_is_warm_and_goes_on_where_the_first_ended(cold, home):
     until(lambda: not left_of(home), patience_s=6)
 
 
-def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path, home):
-    from tests.acceptance.support import ran
-
-    with up(home, "serve") as running:
-        port = running.address.rpartition(":")[2]
-        ended = ran("up", PYLON_HOME=str(tmp_path / "other"), PYLON_PORT=port)
-        running.stop(signal.SIGTERM)
+def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        ended = ran("up", PYLON_HOME=str(tmp_path / "home"), PYLON_PORT=port)
     assert ended.code == 1
     assert f"Port {port} of 127.0.0.1 is not free" in ended.said
     assert "PYLON_PORT (0 takes any)" in ended.said
-    assert not (tmp_path / "other").exists()
+    assert not (tmp_path / "home").exists()
 
 
 def test_interrupted_on_the_way_up_it_leaves_no_process(home):

@@ -111,7 +111,7 @@ def test_an_actor_adds_decisions_and_reads_them(tenants: Tenants) -> None:
     tenants.a.make(OrchestrationDecision, reasoning="first")
     tenants.a.make(OrchestrationDecision, reasoning="second")
     with tenants.a.database.as_actor(tenants.a.id) as transaction:
-        rows = objects.read(transaction, OrchestrationDecision, operator_id=tenants.a.id, order_by="decided_at")
+        rows = objects.read(transaction, OrchestrationDecision, operator_id=tenants.a.id, order_by=("decided_at",))
     assert {row["reasoning"] for row in rows} == {"first", "second"}
 
 

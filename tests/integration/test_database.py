@@ -22,7 +22,7 @@ import pytest
 from pylon.errors import Conflict, Forbidden, Invalid, NotFound, PylonError, SchemaMismatch, StoreUnavailable
 from pylon.ontology.agency import Agent, AgentState
 from pylon.ontology.compute import ComputeWorkload
-from pylon.ontology.fleet import DataCentre
+from pylon.ontology.fleet import DataCentre, Operator
 from pylon.store import objects
 from pylon.store.database import Database
 from pylon.store.queries import QUERIES
@@ -253,8 +253,7 @@ def test_objects_are_written_and_read_through_a_pooler(pooled: str, tenants: Ten
         with database.as_actor(tenants.a.id) as transaction:
             transaction.statement(b"update public.operators set name = 'pooled'")
         with database.as_reader(tenants.a.id) as transaction:
-            row = transaction.one("operators_acting", operator_id=tenants.a.id)
-    assert row is not None
+            (row,) = objects.read(transaction, Operator, operator_id=tenants.a.id)
     assert row["name"] == "pooled"
 
 

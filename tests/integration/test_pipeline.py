@@ -263,8 +263,8 @@ def test_purging_removes_what_was_generated_and_nothing_else(world):
     assert centres == {real_centre} | named  # the site the decided job came from must be there to be shown
     assert fleet(world)["storage_assets"] == fleet(world)["agents"] == 0
     assert removed["workloads"] == before["compute_workloads"] - 2
-    assert removed["centres"] == before["data_centres"] - 1 - len(named)
-    assert removed["operator"] == 3
+    assert removed["data centres"] == before["data_centres"] - 1 - len(named)
+    assert removed["operators"] == 3
     assert [row["id"] for row in world.select("select id from operators")] == [world.operator_id]
     assert world.scalar("select count(*) from grid_signals") > 0
     assert world.scalar("select count(*) from orchestration_decisions") == 1

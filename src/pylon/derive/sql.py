@@ -59,7 +59,6 @@ def schema(migrations: Sequence[tuple[str, str]]) -> str:
             head,
             "begin;",
             _refuse_if_partial([version for version, _ in migrations]),
-            fragment("00_platform"),
             _body(if_absent=True),
             _record(migrations),
             "commit;\n",
@@ -91,6 +90,7 @@ def tables_in_order() -> tuple[type[Row], ...]:
 def _body(*, if_absent: bool) -> str:
     tables = tables_in_order()
     parts = [
+        fragment("00_platform"),
         fragment("10_roles"),
         *(_enum(enum, if_absent) for enum in _enums(tables)),
         fragment("20_triggers"),
@@ -98,10 +98,10 @@ def _body(*, if_absent: bool) -> str:
         fragment("40_partitions"),
         fragment("50_ingest"),
         fragment("60_leases"),
+        _seed(),
         *(_access(row) for row in tables),
         fragment("70_crossings"),
         _function_grants(),
-        _seed(),
     ]
     return "\n".join(part.strip() + "\n" for part in parts)
 
@@ -277,7 +277,11 @@ def _seed() -> str:
         "(" + ", ".join(_value(getattr(region, spec.name)) for spec in specs) + ")" for region in REGIONS
     )
     names = _names([spec.name for spec in specs])
-    return f"insert into public.regions ({names}) values\n    {rows}\non conflict (region_id) do nothing;"
+    return (
+        # Row security, forced on the owner too, comes with the access rules: here the owner seeds.
+        "alter table public.regions no force row level security;\n"
+        f"insert into public.regions ({names}) values\n    {rows}\non conflict (region_id) do nothing;"
+    )
 
 
 def _refuse_if_partial(versions: Sequence[str]) -> str:

@@ -42,26 +42,34 @@ def _translate(error: psycopg.Error) -> PylonError:
     match error:
         case psycopg.errors.QueryCanceled():
             return StoreUnavailable(f"The database gave up after its time limit: {said}.")
-        case (
-            psycopg.errors.UndefinedTable() | psycopg.errors.UndefinedFunction() | psycopg.errors.UndefinedColumn()
-        ):
-            return SchemaMismatch(f"{said}. Run `pylon db migrate`, then try again.")
-        case psycopg.errors.InvalidParameterValue() if said.startswith("role "):
-            # A transaction became a role that no migration has made here.
-            return SchemaMismatch(f"{said}. Run `pylon db migrate`, then try again.")
-        case psycopg.errors.UniqueViolation():
-            return Conflict(f"{said}. {error.diag.message_detail or ''}".strip())
-        case psycopg.errors.RestrictViolation():
-            return Conflict(f"{said}. {error.diag.message_detail or ''}".strip())
-        case psycopg.errors.ForeignKeyViolation() if said.startswith("update or delete"):
-            # The same before PostgreSQL 18: what is to go is still named elsewhere.
-            return Conflict(f"{said}. {error.diag.message_detail or ''}".strip())
-        case psycopg.errors.ForeignKeyViolation():
-            return NotFound(f"{said}. {error.diag.message_detail or ''}".strip())
+        case psycopg.errors.IntegrityError():
+            return _translate_refusal(error, said)
         case psycopg.errors.InsufficientPrivilege():
             return Forbidden(f"{said}.")
-        case psycopg.errors.IntegrityError() | psycopg.errors.DataError():
+        case _ if _lacks_schema(error, said):
+            return SchemaMismatch(f"{said}. Run `pylon db migrate`, then try again.")
+        case psycopg.errors.DataError():
             return Invalid(f"{said}.")
         case psycopg.OperationalError():
             return StoreUnavailable(f"{said}. `pylon doctor` says what is missing.")
     return StoreError(said)
+
+
+def _translate_refusal(error: psycopg.errors.IntegrityError, said: str) -> PylonError:
+    """Tell apart the rules a write may break: a key that is taken, a row still named, a row not there, a check."""
+    detailed = f"{said}. {error.diag.message_detail or ''}".strip()
+    match error:
+        case psycopg.errors.UniqueViolation() | psycopg.errors.RestrictViolation():
+            return Conflict(detailed)
+        case psycopg.errors.ForeignKeyViolation():
+            # Before PostgreSQL 18, removing what is still named elsewhere has this code too.
+            return Conflict(detailed) if said.startswith("update or delete") else NotFound(detailed)
+    return Invalid(f"{said}.")
+
+
+def _lacks_schema(error: psycopg.Error, said: str) -> bool:
+    """Whether something is missing that a migration makes: a table, a column, a function or a role."""
+    undefined = (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn, psycopg.errors.UndefinedFunction)
+    # To become a role that is not there is an invalid value of the setting `role`.
+    is_role = isinstance(error, psycopg.errors.InvalidParameterValue) and said.startswith("role ")
+    return is_role or isinstance(error, undefined)

@@ -18,7 +18,6 @@ import psycopg.errors
 from psycopg import sql
 
 from pylon import derive
-from pylon.derive import sql as derived
 from pylon.errors import Forbidden, SchemaMismatch, StoreError
 from pylon.store.faults import reported
 
@@ -87,7 +86,6 @@ def apply(conninfo: str, *, on_applied: Callable[[Migration], None] = lambda _: 
     """
     with reported(), psycopg.connect(conninfo, autocommit=True, prepare_threshold=None) as connection:
         connection.execute("select pg_advisory_lock(%s)", [MIGRATORS])
-        connection.execute(derived.fragment("00_platform"))
         _make_record_table(connection)
         now = _state(connection, files())
         refuse_newer(now)
