@@ -237,7 +237,8 @@ def _handle_errors(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def _unexpected(request: Request, error: Exception) -> Response:
-        return respond(unexpected(error, request.method, request.url.path))
+        # The fault goes on to uvicorn, which drops the connection: the client must not send on it again.
+        return respond(unexpected(error, request.method, request.url.path), {"connection": "close"})
 
 
 def _endpoints(app: FastAPI) -> dict[str, str]:

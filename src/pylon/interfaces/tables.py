@@ -15,17 +15,17 @@ from pylon.services.take_stock import Holding
 __all__ = ["ago", "attributions", "faults", "runs_table", "sources_table", "stock_table"]
 
 _TITLES = {
-    ("GridSignal", "carbon"): "National carbon intensity",
+    ("GridSignal", "carbon"): "National carbon",
     ("GridSignal", "demand"): "National demand",
-    ("GridSignal", "mix"): "National generation mix",
+    ("GridSignal", "mix"): "National mix",
     ("GridSignal", "price"): "Wholesale price",
     ("GridSignal", "stress"): "Grid stress",
-    ("RegionalGridSignal", "carbon"): "Carbon intensity of 17 regions",
+    ("RegionalGridSignal", "carbon"): "Regional carbon",
     ("CarbonFactor", "factors"): "Carbon factors",
-    ("DataCentre", ""): "Data centres",
-    ("StorageAsset", ""): "Storage assets",
-    ("Agent", ""): "Agents",
-    ("ComputeWorkload", ""): "Workloads not ended",
+    ("DataCentre", ""): "Your data centres",
+    ("StorageAsset", ""): "Your storage assets",
+    ("Agent", ""): "Your agents",
+    ("ComputeWorkload", ""): "Your workloads",
 }
 _UNITS = {"GridSignal": "half hours", "RegionalGridSignal": "half hours"}
 
@@ -33,14 +33,8 @@ _UNITS = {"GridSignal": "half hours", "RegionalGridSignal": "half hours"}
 def stock_table(status: Status) -> Table:
     """Return what is held: how much, from where, how old, and what of it is simulated."""
     table = _table("What Pylon holds: now and the 48 hours ahead")
-    for heading, justify in (
-        ("what", "left"),
-        ("held", "right"),
-        ("from", "left"),
-        ("age", "right"),
-        ("simulated", "left"),
-    ):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for heading in ("what", "held", "from", "last change", "simulated"):
+        table.add_column(heading, justify="right" if heading in ("held", "last change") else "left")
     for holding in status.stock:
         changed = holding.changed_at
         table.add_row(
@@ -56,9 +50,9 @@ def stock_table(status: Status) -> Table:
 def sources_table(report: RunReport) -> Table:
     """Return how each source fared in one run: rows seen, written, unchanged and refused, half hours missing."""
     table = _table(f"Sources in the run of {report.started_at:%Y-%m-%d %H:%M} UTC: {report.status.value}")
-    table.add_column("source")
+    table.add_column("source", no_wrap=True)
     table.add_column("result", no_wrap=True)
-    for heading in ("seen", "written", "same", "refused", "missing"):
+    for heading in ("seen", "written", "same", "refused", "gaps"):
         table.add_column(heading, justify="right", no_wrap=True)
     for source in report.sources:
         table.add_row(*_source_row(source))
@@ -125,7 +119,7 @@ def _source_row(source: SourceReport) -> tuple[str, ...]:
     )
     return (
         source.title,
-        f"ok {source.seconds:.1f} s" if is_ok else "[red]no answer[/]",
+        f"ok {source.seconds:.1f} s" if is_ok else "[red]none[/]",
         *(f"{number:,}" if is_ok else "" for number in numbers),
     )
 
@@ -135,4 +129,4 @@ def _badge(holding: Holding) -> str:
 
 
 def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

@@ -132,7 +132,7 @@ class Regional:
 class Factors:
     """The carbon intensity of each fuel, as the API itself uses it."""
 
-    terms = _terms("factors", "fuel factors", Supply.FACTORS, delay=timedelta(0))
+    terms = _terms("factors", "factors", Supply.FACTORS, delay=timedelta(0))
 
     def fetch(self, request: Request) -> Batch:
         """Return the factors in gCO2/kWh by the API's name of each fuel. Reads `/intensity/factors`."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pylon.interfaces.gate import Gate, is_loopback
@@ -66,6 +66,7 @@ def write(
 # Hosts
 
 
+@settings(max_examples=30)
 @given(st.sampled_from(GOOD), st.none() | st.integers(0, 99_999), st.data())
 def test_a_host_of_the_list_comes_through_in_any_case_and_with_any_port(host, port, data):
     cased = "".join(data.draw(st.sampled_from((letter.lower(), letter.upper()))) for letter in host)
@@ -82,6 +83,7 @@ hostile = st.one_of(
 )
 
 
+@settings(max_examples=300)
 @given(hostile)
 def test_no_other_host_ever_comes_through(host):
     """Whatever it is: only a name of the list, and a number for a port, is served."""

@@ -111,7 +111,7 @@ def test_the_stock_says_how_much_from_where_how_old_and_whether_simulated():
         stock=held,
     )
     lines = [" ".join(line.split()) for line in text_of(tables.stock_table(status)).splitlines()]
-    assert "National carbon intensity 96 half hours api 5 min no" in lines
+    assert "National carbon 96 half hours api 5 min no" in lines
     assert "Data centres 1,400 simulated yes" in lines
     assert "Unheard 1 operator no" in lines
 
@@ -128,7 +128,7 @@ def test_the_sources_of_a_run_show_numbers_or_that_there_was_no_answer():
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "Sources in the run of 2026-11-22 09:00 UTC: PARTIAL" in lines
     assert "One source ok 0.5 s 1,746 17,440 2 3 4" in lines
-    assert "Broken no answer" in lines
+    assert "Broken none" in lines
 
 
 def test_runs_are_shown_as_given():
