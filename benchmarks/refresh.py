@@ -1,9 +1,9 @@
 """A whole 48-hour refresh: Pylon's ingest against COPY and INSERT .. ON CONFLICT of the same rows.
 
-97 half hours, Great Britain and 17 regions, 9 fuels each: 1,746 signals and 15,714 shares. Both sides start from the
-same readings in memory and end with a commit on the embedded server, in turn, in the same process. The ratio is
-the peer's time divided by ours: above 1, Pylon is the faster. The peer's tables have the same columns, indexes, checks
-and foreign keys; it keeps no provenance and no vintages, and passes no row-level security.
+97 half hours, Great Britain and 17 regions, 9 fuels each: 1,746 signals and 15,714 shares. Both sides start from
+the same readings in memory and end with a commit on the embedded server, in turn, in the same process. The ratio
+is the peer's time divided by ours: above 1, Pylon is the faster. The peer's tables have the same columns, indexes,
+checks and foreign keys; it keeps no provenance and no vintages, and passes no row-level security.
 
     python benchmarks/refresh.py [--rounds 15]
 """
@@ -53,8 +53,9 @@ create temp table m (region int, "timestamp" timestamptz, fuel text, share numer
 """
 PEER_MERGE = """
 insert into peer.national ("timestamp", settlement_period, carbon_intensity_forecast, carbon_index)
-  select * from n on conflict ("timestamp") do update set carbon_intensity_forecast = excluded.carbon_intensity_forecast,
-    carbon_index = excluded.carbon_index, fetched_at = now();
+  select * from n on conflict ("timestamp") do update
+    set carbon_intensity_forecast = excluded.carbon_intensity_forecast, carbon_index = excluded.carbon_index,
+        fetched_at = now();
 insert into peer.regional (region_id, "timestamp", carbon_intensity_forecast, carbon_index)
   select g.id, r."timestamp", r.f, r.idx from r join public.regions g on g.region_id = r.region
   on conflict (region_id, "timestamp") do update set carbon_intensity_forecast = excluded.carbon_intensity_forecast,
@@ -77,7 +78,10 @@ def batch(seed: int) -> Batch:
     return Batch(
         national=[
             NationalReading(
-                starts_at=at, carbon_intensity_forecast=pick.randrange(300), carbon_index="low", mix=pick.choice(mixes)
+                starts_at=at,
+                carbon_intensity_forecast=pick.randrange(300),
+                carbon_index="low",
+                mix=pick.choice(mixes),
             )
             for at in times
         ],
@@ -134,7 +138,9 @@ def emptied(connection: psycopg.Connection) -> None:
         connection.execute(f"vacuum peer.{name}")
 
 
-def compare(title: str, rounds: int, prepare: Callable[[int], Batch], database: Database, c: psycopg.Connection) -> None:
+def compare(
+    title: str, rounds: int, prepare: Callable[[int], Batch], database: Database, c: psycopg.Connection
+) -> None:
     pairs = []
     for i in range(rounds + 2):
         given = prepare(i)
@@ -145,7 +151,9 @@ def compare(title: str, rounds: int, prepare: Callable[[int], Batch], database: 
         pairs.append((mine, theirs))
     mine, theirs = (statistics.median(side) for side in zip(*pairs[2:], strict=True))
     ratio = statistics.median(b / a for a, b in pairs[2:])
-    print(f"  {title:<22} pylon {mine * 1000:7.1f} ms   copy+on conflict {theirs * 1000:7.1f} ms   ratio {ratio:5.2f}")
+    print(
+        f"  {title:<22} pylon {mine * 1000:7.1f} ms   copy+on conflict {theirs * 1000:7.1f} ms   ratio {ratio:5.2f}"
+    )
 
 
 def main() -> None:
@@ -161,7 +169,8 @@ def main() -> None:
             with psycopg.connect(way_in.server.superuser_dsn("pylon"), autocommit=True) as connection:
                 connection.execute(PEER_TABLES)
                 print(f"48 h refresh, {HALF_HOURS * 18:,} signals + {HALF_HOURS * 18 * 9:,} shares, median of {n}")
-                print(f"  on {platform.machine()}, Python {platform.python_version()}, {way_in.place.split(' in ')[0]}")
+                server = way_in.place.partition(" in ")[0]
+                print(f"  on {platform.machine()}, Python {platform.python_version()}, {server}")
 
                 def fresh(i: int) -> Batch:
                     emptied(connection)

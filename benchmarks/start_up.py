@@ -1,6 +1,6 @@
 """From `pylon up` to the first live state: cold (no database yet) and warm (the second start), after installation.
 
-    python benchmarks/start_up.py [--rounds 3]
+python benchmarks/start_up.py [--rounds 3]
 """
 
 from __future__ import annotations

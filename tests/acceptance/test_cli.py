@@ -203,8 +203,8 @@ def test_purge_says_what_it_can_remove_and_removes_the_simulated_fleet(loaded, h
     assert all(number > 0 for number in removed.values())
     assert "Set PYLON_SYNTHETIC=off" in ended.said
     ended = pylon(home, "status")
-    assert "Data centres" not in ended.said
-    assert "National carbon intensity" in ended.said  # purging is of the fleet, not of the grid
+    assert "Your data centres" not in ended.said
+    assert "National carbon" in ended.said  # purging is of the fleet, not of the grid
 
 
 def test_an_operator_that_is_no_id_or_not_there_is_refused(loaded, home):

@@ -83,10 +83,10 @@ def test_it_serves_what_it_loaded_and_says_what_that_is(cold):
     """The closing table and the live state are two views of one stock."""
     printed, state, _ = cold
     titles = {
-        "DataCentre": "Data centres",
-        "StorageAsset": "Storage assets",
-        "Agent": "Agents",
-        "ComputeWorkload": "Workloads not ended",
+        "DataCentre": "Your data centres",
+        "StorageAsset": "Your storage assets",
+        "Agent": "Your agents",
+        "ComputeWorkload": "Your workloads",
     }
     for kind, title in titles.items():
         assert held(printed, title) == len(state["objects"][kind]) > 0

@@ -112,7 +112,7 @@ def test_the_stock_says_how_much_from_where_how_old_and_whether_simulated():
     )
     lines = [" ".join(line.split()) for line in text_of(tables.stock_table(status)).splitlines()]
     assert "National carbon 96 half hours api 5 min no" in lines
-    assert "Data centres 1,400 simulated yes" in lines
+    assert "Your data centres 1,400 simulated yes" in lines
     assert "Unheard 1 operator no" in lines
 
 
