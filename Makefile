@@ -4,7 +4,11 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help up test test-unit lint check bench docs clean
+# Your own installer's settings say where packages come from; the lock files do not.
+LOCK   := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+          --no-emit-find-links --no-header --quiet --extra server --group build
+
+.PHONY: help up test test-unit lint check bench lock docs clean
 
 help: ## Say what each target does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +35,10 @@ bench: $(VENV)/.dev ## Measure what is published in docs/benchmarks.md, each fig
 	$(BIN)/python benchmarks/refresh.py
 	$(BIN)/python benchmarks/live_state.py
 	$(BIN)/python benchmarks/start_up.py
+
+lock: ## Write requirements/*.txt anew (needs uv): versions and hashes, for every Python and platform, no addresses.
+	$(LOCK) --output-file requirements/server.txt
+	$(LOCK) --group dev --constraint requirements/server.txt --output-file requirements/dev.txt
 
 docs: $(VENV)/.dev ## Write the files that follow from the ontology: schema/ and docs/reference/.
 	$(BIN)/pylon derive
