@@ -18,6 +18,8 @@ def main() -> None:
             f"This is the base install (ontology and client); the command line needs {missing.name}.\n"
             'Install the rest with: pip install "pylon-deg[server]"'
         )
+    except KeyboardInterrupt:
+        sys.exit(0)
     run()
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import AliasChoices, Field, HttpUrl, ValidationError
+from pydantic import AliasChoices, Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pylon.errors import Invalid
@@ -78,6 +78,12 @@ class Settings(BaseSettings):
         default="on", description="Whether `pylon serve` runs the pipeline at minutes 12 and 42."
     )
     pool_size: int = Field(default=8, ge=1, le=100, description="Database connections per process.")
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        """An address is bound without the brackets that a URL puts around IPv6."""
+        return host.strip("[]")
 
 
 def load() -> Settings:

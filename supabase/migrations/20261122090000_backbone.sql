@@ -1146,7 +1146,7 @@ grant select (id, name, operator_type, is_simulated) on public.operators to pylo
 grant select (id, dc_id, name, operator_id, region_id, location_region, pue, total_capacity_mw,
               total_capacity_teraflops, flexibility_rating, ramp_rate_mw_per_min, base_load_mw, gpu_count, status,
               published, is_simulated, updated_at) on public.data_centres to pylon_catalog;
-grant select (host_dc_id, operator_id, status, scheduled_start, duration_mins, power_kw, required_gpu_mins)
+grant select (host_dc_id, operator_id, status, scheduled_start, started_at, duration_mins, power_kw)
     on public.compute_workloads to pylon_catalog;
 
 -- The pipeline keeps one column of every data centre current, and sees no more of it than it needs for that.

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.homes import new_home
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -56,15 +58,12 @@ def test_the_wheel_is_what_runs(installed: Path) -> None:
     assert Path(done.stdout.strip()).is_relative_to(installed)
 
 
-def test_the_installed_pylon_migrates_and_loads_a_database_of_its_own(installed: Path, short_home: Path) -> None:
-    words = {"PYLON_HOME": str(short_home), "PYLON_GRID": "simulated"}
-    try:
-        done = run(installed, "-m", "pylon", "pipeline", **words)
-        assert done.returncode == 0, done.stderr
-        assert "applied" in done.stdout
-        assert "SUCCEEDED" in done.stdout
-    finally:
-        run(installed, "-m", "pylon", "db", "stop", **words)
+def test_the_installed_pylon_migrates_and_loads_a_database_of_its_own(installed: Path) -> None:
+    with new_home() as home:
+        done = run(installed, "-m", "pylon", "pipeline", PYLON_HOME=str(home), PYLON_GRID="simulated")
+    assert done.returncode == 0, done.stderr
+    assert "applied" in done.stdout
+    assert "SUCCEEDED" in done.stdout
 
 
 def test_without_the_server_packages_the_command_says_what_to_install(installed: Path) -> None:

@@ -23,7 +23,7 @@ from starlette.exceptions import HTTPException
 from pylon import __doc__ as tagline
 from pylon._version import VERSION
 from pylon.errors import Invalid, NotFound, PylonError, RequestError, StoreUnavailable
-from pylon.interfaces.gate import Asgi, Gate, Receive, Scope, Send, problem_bytes, unexpected
+from pylon.interfaces.gate import Asgi, Gate, Message, Receive, Scope, Send, problem_bytes, unexpected
 from pylon.interfaces.prepared import Prepared, Version
 from pylon.interfaces.runtime import Runtime
 from pylon.interfaces.timetable import timetable
@@ -87,10 +87,21 @@ def create_app(runtime: Runtime, *, hosts: tuple[str, ...] = LOOPBACK_HOSTS) -> 
         # The live state is bytes already; it need not pass the router to be sent.
         if scope["type"] == "http" and scope["path"] == LIVE_STATE and Prepared.serves(scope):
             await prepared(scope, receive, send)
+        elif scope["type"] == "http" and scope["method"] == "HEAD":
+            await routes({**scope, "method": "GET"}, receive, _headers_only(send))
         else:
             await routes(scope, receive, send)
 
     return Gate(app, hosts=hosts)
+
+
+def _headers_only(send: Send) -> Send:
+    """Return a `send` for HEAD: what GET would answer, without its body."""
+
+    async def sent(message: Message) -> None:
+        await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+    return sent
 
 
 def openapi() -> dict[str, Any]:

@@ -50,8 +50,9 @@ class PreparedDocument:
     """The bytes of one version, plain and compressed, each with its own strong entity tag."""
 
     def __init__(self, body: bytes, fingerprint: str) -> None:
-        """Compress `body` both ways; `fingerprint` names what it says."""
+        """Compress `body` both ways; `fingerprint` is of what it says, the entity tags are of its very bytes."""
         self.fingerprint = fingerprint
+        self._tag = hashlib.sha256(body).hexdigest()[:32].encode()
         packed = {
             b"": body,
             b"gzip": gzip.compress(body, 6, mtime=0),
@@ -60,7 +61,7 @@ class PreparedDocument:
         self._as = {coding: self._represent(coding, data) for coding, data in packed.items()}
 
     def _represent(self, coding: bytes, body: bytes) -> _Representation:
-        tag = b'"%s%s"' % (self.fingerprint.encode(), b"-" + coding if coding else b"")
+        tag = b'"%s%s"' % (self._tag, b"-" + coding if coding else b"")
         shared = [(b"etag", tag), (b"cache-control", b"no-cache"), (b"vary", b"accept-encoding")]
         full = [
             (b"content-type", b"application/json"),

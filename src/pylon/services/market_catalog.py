@@ -222,7 +222,7 @@ def _load_mw(placed: Sequence[Mapping[str, Any]], pue: Mapping[Any, float]) -> d
     """Return the facility power already promised, by data centre and half hour."""
     load: dict[Any, dict[datetime, float]] = defaultdict(lambda: defaultdict(float))
     for row in placed:
-        begins = row["scheduled_start"]
+        begins = row["begins"]
         for at in half_hours(begins, begins + timedelta(minutes=row["duration_mins"])):
             load[row["host_dc_id"]][at] += row["power_kw"] / 1000 * pue[row["host_dc_id"]]
     return load

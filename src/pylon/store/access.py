@@ -160,9 +160,9 @@ def _password(server: embedded.EmbeddedServer, role: str) -> str:
 def _describe(url: str) -> str:
     try:
         parts = conninfo.conninfo_to_dict(url)
-    except psycopg.ProgrammingError as error:
+    except psycopg.ProgrammingError:  # its message quotes the address, password and all
         raise Invalid(
-            f"DATABASE_URL (or SUPABASE_DB_URL) is not a PostgreSQL address: {str(error).strip()}. "
-            "Valid: postgresql://user:password@host:port/database."
+            "DATABASE_URL (or SUPABASE_DB_URL) is not a PostgreSQL address. Valid: "
+            "postgresql://user:password@host:port/database, with special characters percent-encoded."
         ) from None
     return f"PostgreSQL at {parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"

@@ -176,12 +176,13 @@ where d.published
 order by o.name, d.dc_id;
 
 -- name: catalog_load
--- Power and GPU minutes promised at published data centres, by workload, in [start, end).
-select w.host_dc_id, w.scheduled_start, w.duration_mins, w.power_kw::float8 as power_kw, w.required_gpu_mins
+-- Power promised at published data centres, by workload, in [start, end).
+select w.host_dc_id, coalesce(w.scheduled_start, w.started_at) as begins, w.duration_mins,
+       w.power_kw::float8 as power_kw
 from public.compute_workloads w
-where w.status in ('QUEUED', 'RUNNING') and w.host_dc_id is not null and w.scheduled_start is not null
-  and w.scheduled_start < %(end)s
-  and w.scheduled_start + make_interval(mins => w.duration_mins) > %(start)s;
+where w.status in ('QUEUED', 'RUNNING') and w.host_dc_id is not null
+  and coalesce(w.scheduled_start, w.started_at) < %(end)s
+  and coalesce(w.scheduled_start, w.started_at) + make_interval(mins => w.duration_mins) > %(start)s;
 
 -- name: catalog_regional
 select r.region_id, s."timestamp", s.carbon_intensity_forecast, s.data_source

@@ -175,10 +175,12 @@ def test_another_period_is_another_document_even_when_it_says_the_same(clock):
     app = Prepared(source.version, source.build)
 
     async def story() -> None:
-        before = (await get(app))[1][b"etag"]
-        source.period = 1
+        before = await get(app)
+        source.period, source.moment = 1, 77
         clock[0] += 1
-        assert (await get(app))[1][b"etag"] != before
+        after = await get(app)
+        assert after[1][b"etag"] != before[1][b"etag"]
+        assert json.loads(after[2]) == {"as_of": 77, "value": 1}
 
     asyncio.run(story())
 

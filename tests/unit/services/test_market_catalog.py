@@ -77,8 +77,8 @@ def test_a_mean_of_some_is_no_mean():
 def test_load_is_facility_power_in_every_half_hour_that_a_workload_touches():
     job = {"host_dc_id": "site", "duration_mins": 30}
     placed = [
-        {**job, "scheduled_start": START + timedelta(minutes=10), "power_kw": 1000.0},
-        {**job, "scheduled_start": START, "power_kw": 500.0},
+        {**job, "begins": START + timedelta(minutes=10), "power_kw": 1000.0},
+        {**job, "begins": START, "power_kw": 500.0},
     ]
     load = catalog._load_mw(placed, {"site": 1.5})["site"]
     assert dict(load) == {START: pytest.approx(2.25), START + HALF_HOUR: pytest.approx(1.5)}
