@@ -149,8 +149,10 @@ export interface DataCentre {
   ramp_rate_mw_per_min: number | null;
   /** Present draw as a share of total_capacity_mw [%] */
   current_load_percentage: number | null;
-  /** The region's forecast for the half hour of the last pipeline run [gCO2/kWh] */
+  /** The region's forecast for the present half hour; null when none is stored [gCO2/kWh] */
   current_carbon_intensity: number | null;
+  /** Source of current_carbon_intensity; `simulated` when simulated */
+  current_carbon_source: string | null;
   /** Whether the site takes work */
   status: DataCentreStatus;
   /** GPUs on site */

@@ -47,12 +47,16 @@ begin
             execute format('create role %I nologin noinherit', role_name);
         end if;
     end loop;
-    -- The role that migrates may serve as well; where another one serves, `pylon db migrate` grants it the same.
+    -- The role that migrates may serve as well, by becoming one of these; it inherits nothing from them, so that
+    -- row security holds for it too. PostgreSQL 15 cannot say so for one grant: there it is the role's own NOINHERIT.
     foreach role_name in array array['anon', 'authenticated', 'pylon_ingest', 'pylon_actor', 'pylon_catalog'] loop
         begin
-            execute format('grant %I to %I', role_name, current_user);
+            execute format('grant %I to %I', role_name, current_user)
+                || case when current_setting('server_version_num')::integer >= 160000
+                        then ' with inherit false, set true' else '' end;
         exception when insufficient_privilege then
-            raise notice 'pylon: % may not grant itself %; grant it by hand if this role is to serve', current_user, role_name;
+            raise notice 'pylon: % may not grant itself %; grant it by hand if this role is to serve',
+                current_user, role_name;
         end;
     end loop;
 end
@@ -383,6 +387,7 @@ create table if not exists public.data_centres (
     ramp_rate_mw_per_min numeric(6,2),
     current_load_percentage numeric(5,2),
     current_carbon_intensity integer,
+    current_carbon_source varchar(50),
     status public.data_centre_status not null default 'ACTIVE',
     gpu_count integer,
     cpu_cores integer,
@@ -426,7 +431,8 @@ comment on column public.data_centres.flexibility_rating is 'Share of load that 
 comment on column public.data_centres.min_load_percentage is 'Load the site cannot go below [%]';
 comment on column public.data_centres.ramp_rate_mw_per_min is 'How fast the site''s load may change [MW/min]';
 comment on column public.data_centres.current_load_percentage is 'Present draw as a share of total_capacity_mw [%]';
-comment on column public.data_centres.current_carbon_intensity is 'The region''s forecast for the half hour of the last pipeline run [gCO2/kWh]';
+comment on column public.data_centres.current_carbon_intensity is 'The region''s forecast for the present half hour; null when none is stored [gCO2/kWh]';
+comment on column public.data_centres.current_carbon_source is 'Source of current_carbon_intensity; `simulated` when simulated';
 comment on column public.data_centres.status is 'Whether the site takes work';
 comment on column public.data_centres.gpu_count is 'GPUs on site';
 comment on column public.data_centres.cpu_cores is 'CPU cores on site';
@@ -1208,13 +1214,12 @@ create policy published_rows on public.compute_workloads for select to pylon_cat
     using (host_dc_id in (select d.id from public.data_centres d where d.published));
 
 grant select (id, name, operator_type, is_simulated) on public.operators to pylon_catalog;
-grant select (id, dc_id, name, operator_id, region_id, location_region, pue, total_capacity_mw,
-              total_capacity_teraflops, flexibility_rating, ramp_rate_mw_per_min, base_load_mw, gpu_count, status,
-              published, is_simulated, updated_at) on public.data_centres to pylon_catalog;
-grant select (host_dc_id, operator_id, status, scheduled_start, started_at, duration_mins, power_kw)
+grant select (id, dc_id, name, operator_id, region_id, pue, total_capacity_mw, flexibility_rating,
+              ramp_rate_mw_per_min, base_load_mw, gpu_count, status, published, is_simulated) on public.data_centres to pylon_catalog;
+grant select (host_dc_id, operator_id, status, created_at, scheduled_start, started_at, duration_mins, power_kw)
     on public.compute_workloads to pylon_catalog;
 
--- The pipeline keeps one column of every data centre current, and sees no more of it than it needs for that.
+-- The pipeline keeps one figure of every data centre, and its label, current, and sees no more of it than it needs for that.
 
 drop policy if exists carbon_read on public.data_centres;
 create policy carbon_read on public.data_centres for select to pylon_ingest using (true);
@@ -1222,7 +1227,8 @@ create policy carbon_read on public.data_centres for select to pylon_ingest usin
 drop policy if exists carbon_refresh on public.data_centres;
 create policy carbon_refresh on public.data_centres for update to pylon_ingest using (true) with check (true);
 
-grant select (id, region_id, current_carbon_intensity), update (current_carbon_intensity)
+grant select (id, region_id, current_carbon_intensity, current_carbon_source),
+      update (current_carbon_intensity, current_carbon_source)
     on public.data_centres to pylon_ingest;
 
 revoke all on function public.ingest_national(jsonb, timestamptz) from public, anon, authenticated, service_role;

@@ -6,6 +6,7 @@ real source answers for a quantity, a simulated one does, under its own label, a
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
-from pylon.errors import PylonError
+from pylon.errors import PylonError, SourceChanged
 from pylon.ontology.calendar import floor
 from pylon.ontology.enums import RunStatus
 from pylon.services import ingest, synthesise
@@ -35,6 +36,8 @@ from pylon.store import leases
 from pylon.store.database import Database, Transaction, json_text
 
 __all__ = ["AHEAD", "BEHIND", "LEASE", "Progress", "Run", "run", "silent"]
+
+log = logging.getLogger("pylon.pipeline")
 
 LEASE = "pipeline"
 AHEAD = timedelta(hours=48)
@@ -84,8 +87,8 @@ def run(database: Database, settings: Settings, this: Run, sources: Sequence[Sou
             created = _fleet(database, settings, this)
             fetched = _fetch(settings, this, feed.discover() if sources is None else sources)
             report = _store(database, this, fetched, before, began)
-        except PylonError as error:
-            _fail(database, this, error)
+        except Exception as error:
+            _fail(database, this, error if isinstance(error, PylonError) else PylonError(repr(error)))
             raise
         # The run has committed: whatever fails from here on must not call it failed.
         return _arrivals(database, settings, this, report, created)
@@ -137,13 +140,9 @@ def _fetch(settings: Settings, this: Run, sources: Iterable[Source]) -> list[_Fe
 def _ask_all(sources: Sequence[Source], request: Request, progress: Progress) -> list[_Fetched]:
     """Ask at once, each in a daemon thread: whoever stops Pylon does not wait for a slow upstream."""
     answers: dict[int, _Fetched] = {}
-    faults: list[BaseException] = []
 
     def work(position: int, source: Source) -> None:
-        try:
-            answers[position] = _ask(source, request, progress)
-        except BaseException as error:  # raised again below, in the thread that waits
-            faults.append(error)
+        answers[position] = _ask(source, request, progress)
 
     threads = [
         threading.Thread(target=work, args=one, name=f"source-{one[1].terms.name}", daemon=True)
@@ -153,8 +152,6 @@ def _ask_all(sources: Sequence[Source], request: Request, progress: Progress) ->
         thread.start()
     for thread in threads:
         thread.join()
-    if faults:
-        raise faults[0]
     return [answers[position] for position in range(len(threads))]
 
 
@@ -163,11 +160,19 @@ def _ask(source: Source, request: Request, progress: Progress) -> _Fetched:
     try:
         batch = source.fetch(request)
     except PylonError as fault:
-        progress(source.terms.title, fault.detail)
-        return _Fetched(source, None, fault, perf_counter() - began)
+        return _failed(source, fault, progress, perf_counter() - began)
+    except Exception as unforeseen:  # a fault of one source's code must not cost the others their run
+        log.exception("%s failed", source.terms.name)
+        changed = SourceChanged(f"{source.terms.title} could not be read: {unforeseen!r}.")
+        return _failed(source, changed, progress, perf_counter() - began)
     seconds = perf_counter() - began
     progress(source.terms.title, f"{batch.rows_seen} rows in {seconds:.1f} s")
     return _Fetched(source, batch, None, seconds)
+
+
+def _failed(source: Source, fault: PylonError, progress: Progress, seconds: float) -> _Fetched:
+    progress(source.terms.title, "no answer")
+    return _Fetched(source, None, fault, seconds)
 
 
 def _store(

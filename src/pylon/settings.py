@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Literal
@@ -11,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from pylon.errors import Invalid
 
-__all__ = ["Settings", "load", "variable"]
+__all__ = ["Settings", "load", "misspelt", "variable"]
 
 
 def _default_home() -> Path:
@@ -25,7 +26,9 @@ def _default_home() -> Path:
 class Settings(BaseSettings):
     """Settings come from environment variables only; `pylon settings` lists them with their present values."""
 
-    model_config = SettingsConfigDict(env_prefix="PYLON_", extra="ignore", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix="PYLON_", extra="ignore", env_ignore_empty=True, frozen=True, populate_by_name=True
+    )
 
     home: Path = Field(
         default_factory=_default_home,
@@ -83,7 +86,7 @@ class Settings(BaseSettings):
     @classmethod
     def _without_brackets(cls, host: str) -> str:
         """An address is bound without the brackets that a URL puts around IPv6."""
-        return host.strip("[]")
+        return host.strip("[]").lower()
 
 
 def load() -> Settings:
@@ -95,6 +98,14 @@ def load() -> Settings:
         return Settings()
     except ValidationError as error:
         raise Invalid("; ".join(_explain(fault) for fault in error.errors())) from None
+
+
+def misspelt() -> dict[str, str]:
+    """Return the PYLON_ variables of the environment that are no setting but look like one, and which."""
+    known = [variable(name) for name in Settings.model_fields]
+    given = [name for name in sorted(os.environ) if name.startswith("PYLON_") and name not in known]
+    close = {name: difflib.get_close_matches(name, known, n=1, cutoff=0.8) for name in given}
+    return {name: found[0] for name, found in close.items() if found}
 
 
 def variable(name: str) -> str:

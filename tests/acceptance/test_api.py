@@ -147,8 +147,8 @@ def test_a_file_that_the_documentation_lacks_is_a_problem_too(http):
 def test_a_method_an_endpoint_does_not_take_is_told_the_valid_ones(http, path):
     answer = http.delete(path)
     detail = problem(answer, 405, "method_not_allowed")["detail"]
-    assert detail == f"{path} does not take DELETE. Valid: GET."
-    assert answer.headers["allow"] == "GET"
+    assert detail == f"{path} does not take DELETE. Valid: GET, HEAD."
+    assert answer.headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,15 @@ def test_every_figure_of_an_offer_is_plausible(catalog):
 def test_every_offer_says_what_of_it_is_simulated(catalog):
     assert catalog["containsSimulated"] is True
     for offer in offers(catalog):
-        assert offer["offerAttributes"]["simulated"] == ["spareCapacityMw", "gridStressScore", "pricePerKwhGbp"]
+        made_up = {
+            "spareCapacityMw",
+            "gpuMinutes",
+            "noticeMins",
+            "isInterruptible",
+            "gridStressScore",
+            "pricePerKwhGbp",
+        }
+        assert set(offer["offerAttributes"]["simulated"]) == made_up
     for one in catalog["catalogs"]:
         assert all(resource["resourceAttributes"]["isSimulated"] for resource in one["resources"])
 

@@ -15,6 +15,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # A path inside somebody's machine. The pattern does not match itself.
 MACHINE_PATH = re.compile(r"(?<![\w.$}])/(?:root|work|home)/[\w.]")
 REGISTRY = re.compile(r"\b(?:pypi\.org|pythonhosted\.org|registry\.npmjs|npmjs\.(?:org|com)|yarnpkg\.com)\b")
+# A page or a program of ours that the Makefile names, alone or in a glob.
+NAMED_IN_MAKE = re.compile(r"(?<![\w./*-])[\w./*-]+\.(?:md|py|sh|txt|toml|sql)\b")
 LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
 
 
@@ -121,3 +123,9 @@ def test_a_pure_module_with_functions_has_its_unit_test(module: Module) -> None:
 def test_the_package_ships_what_it_reads() -> None:
     for name in ("py.typed", "store/queries.sql", "derive/fragments/00_platform.sql"):
         assert (PACKAGE / name).is_file()
+
+
+def test_every_page_and_program_the_makefile_names_is_there() -> None:
+    named = set(NAMED_IN_MAKE.findall((ROOT / "Makefile").read_text("utf-8")))
+    assert len(named) > 5
+    assert sorted(name for name in named if not list(ROOT.glob(name))) == []

@@ -118,7 +118,7 @@ def test_a_region_without_a_value_says_so_and_is_not_zero(world):
     assert (regions[1].carbon_intensity, regions[1].carbon_index) == (0, CarbonIndex.VERY_LOW)
 
 
-def test_a_region_is_simulated_when_any_of_its_half_hours_is(world):
+def test_each_half_hour_ahead_says_where_it_is_from_and_a_region_where_its_present_value_is(world):
     world.run(sources=[Regional()])
     assert not regional(world.database, world.now).contains_simulated
     world.execute(
@@ -128,7 +128,10 @@ def test_a_region_is_simulated_when_any_of_its_half_hours_is(world):
     )
     state = regional(world.database, world.now)
     assert state.contains_simulated
-    assert [region.region_id for region in state.regions if region.is_simulated] == [5]
+    assert not any(region.is_simulated for region in state.regions)
+    (fifth,) = (region for region in state.regions if region.region_id == 5)
+    assert fifth.forecast_data_source[95] == "simulated"
+    assert "simulated" not in fifth.forecast_data_source[:95]
 
 
 # Live state

@@ -299,6 +299,7 @@ def test_ingest_sees_of_operators_only_where_their_centres_are(described: Descri
         "data_centres.id": ["SELECT"],
         "data_centres.region_id": ["SELECT"],
         "data_centres.current_carbon_intensity": ["SELECT", "UPDATE"],
+        "data_centres.current_carbon_source": ["SELECT", "UPDATE"],
     }
     assert not [name for name in tenant_tables if "pylon_ingest" in grants[f"table {name}"]]
 

@@ -240,7 +240,7 @@ def _handle_errors(app: FastAPI) -> None:
             valid = ", ".join(_endpoints(app))
             return respond(NotFound(f"There is nothing at {request.url.path}. Valid: {valid}."))
         if error.status_code == 405:
-            allowed = headers.get("Allow", headers.get("allow", "GET"))
+            allowed = headers["Allow"] = f"{headers.pop('allow', headers.get('Allow', 'GET'))}, HEAD"
             return respond(
                 MethodNotAllowed(f"{request.url.path} does not take {request.method}. Valid: {allowed}."), headers
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from socket import socket
 
     from pylon.interfaces.runtime import Runtime
+    from pylon.services.reports import RunReport
     from pylon.settings import Settings
 
 __all__ = ["app", "main"]
@@ -65,8 +68,8 @@ def up() -> None:
     settings = _settings()
     serving.stop_on_terminate()
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
-        if not _has_data(here):
-            out.print(tables.sources_table(here.run_pipeline("start-up", _say)))
+        if report := _first_load(here):
+            out.print(tables.sources_table(report))
         _print_stock(here)
         _serve(here, listener)
 
@@ -106,7 +109,7 @@ def status() -> None:
     from pylon.interfaces import runtime, tables
     from pylon.services.status import status as of
 
-    with runtime.opened(_settings()) as here:
+    with runtime.opened(_settings(), may_create=False) as here:
         now = here.clock()
         state = of(here.database, here.operator_id, now)
         out.print(f"Database: {escape(here.access.place)}")
@@ -155,7 +158,7 @@ def purge(
     if not synthetic:
         raise Invalid("Say what to remove. Valid: `pylon purge --synthetic`.")
     settings = _settings()
-    with runtime.opened(settings) as here:
+    with runtime.opened(settings, may_create=False) as here:
         removed = synthesise.purge(here.database, here.operator_id)
     for what, number in removed.items():
         out.print(f"{number:>6,} simulated {what} removed")
@@ -201,12 +204,16 @@ def migrate(
 @db.command(name="status")
 def db_status() -> None:
     """Show where the database is, how large, and which migrations it has."""
-    from pylon.store import access, migrations
+    from pylon.store import access, embedded, migrations
 
-    with access.reach(_settings()) as way_in:
+    settings = _settings()
+    with access.reach(settings) as way_in:
         state = migrations.state(way_in.owner)
         facts = access.inspect(way_in)
-    out.print(f"{escape(way_in.place)}: PostgreSQL {facts.major}, {facts.size_bytes / 1e6:.1f} MB")
+        out.print(f"{escape(way_in.place)}: PostgreSQL {facts.major}, {facts.size_bytes / 1e6:.1f} MB")
+        if way_in.is_embedded:
+            server = embedded.status(settings.home)
+            out.print(f"  server process {server.pid}, log {escape(str(server.log_path))}")
     for version in state.applied:
         out.print(f"  [green]applied[/] {version}" + (" (not of this Pylon)" if version in state.unknown else ""))
     for migration in state.pending:
@@ -223,6 +230,8 @@ def psql(
 
     with access.reach(_settings()) as way_in:
         words, environment = psql_command(way_in, command)
+        if command is None:
+            out.print("Row security holds for the owner too: docs/how-to/enter-your-own-fleet.md says how to act.")
         # A child, not exec: the embedded server runs while this process holds it.
         raise typer.Exit(subprocess.call(words, env={**os.environ, **environment}))
 
@@ -264,6 +273,26 @@ def _serve(here: Runtime, listener: socket) -> None:
     serving.serve(here, listener, lambda address: out.print(f"[bold]Serving {address}[/]  (docs: {address}/docs)"))
 
 
+def _first_load(here: Runtime) -> RunReport | None:
+    """Run the pipeline; where another process does, wait for its data, or for the lease of one that was killed."""
+    from pylon.errors import LeaseHeld
+    from pylon.store.leases import TERM_S
+
+    give_up_at = time.monotonic() + 2 * TERM_S
+    said = False
+    while not _has_data(here):
+        try:
+            return here.run_pipeline("start-up", _say)
+        except LeaseHeld:
+            if time.monotonic() > give_up_at:
+                raise
+        if not said:
+            _say("Pipeline", f"another process runs it, or was killed at it; waiting, {2 * TERM_S} s at most")
+            said = True
+        time.sleep(0.5)
+    return None
+
+
 def _has_data(here: Runtime) -> bool:
     from pylon.services.status import readiness
 
@@ -277,6 +306,15 @@ def _print_stock(here: Runtime) -> None:
     state = of(here.database, here.operator_id, here.clock(), runs=1)
     out.print(tables.stock_table(state))
     _print_lines(line for run in state.runs for line in tables.attributions(run))
+    ready = state.readiness
+    if ready.data_age_s is not None:
+        out.print(f"Loaded {tables.ago(timedelta(seconds=ready.data_age_s))} ago." + (" It is old." * ready.stale))
+    if ready.not_answering:
+        stand_in = any(holding.is_simulated and holding.quantity for holding in state.stock)
+        out.print(
+            f"No answer from {', '.join(ready.not_answering)}; `pylon status` says why."
+            + (" Simulated values stand in." if stand_in else "")
+        )
     if any(holding.is_simulated for holding in state.stock):
         out.print("Simulated values are made up by Pylon: good for a trial, not for acting on the real grid.")
 
@@ -291,8 +329,10 @@ def _say(title: str, outcome: str) -> None:
 
 
 def _settings() -> Settings:
-    from pylon.settings import load
+    from pylon.settings import load, misspelt
 
+    for name, meant in misspelt().items():
+        err.print(f"[yellow]{name} is not a setting; did you mean {meant}?[/]")
     return load()
 
 

@@ -45,6 +45,11 @@ class _Representation:
     headers: Headers
     not_modified: Headers
 
+    def matches(self, if_none_match: bytes) -> bool:
+        """Return whether the client has these very bytes already."""
+        tags = {tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")}
+        return b"*" in tags or self.tag in tags
+
 
 class PreparedDocument:
     """The bytes of one version, plain and compressed, each with its own strong entity tag."""
@@ -80,11 +85,6 @@ class PreparedDocument:
                 return self._as[coding]
         return self._as[b""]
 
-    def matches(self, if_none_match: bytes) -> bool:
-        """Return whether the client has this version already, in any representation."""
-        tags = {tag.strip().removeprefix(b"W/") for tag in if_none_match.split(b",")}
-        return b"*" in tags or any(one.tag in tags for one in self._as.values())
-
 
 class Prepared:
     """An ASGI application that serves one prepared document."""
@@ -102,6 +102,7 @@ class Prepared:
         self._build = build
         self._seen: Version | None = None
         self._document: PreparedDocument | None = None
+        self._fault: Exception | None = None
         self._check_at = 0.0
         self._checking = asyncio.Lock()
 
@@ -115,7 +116,7 @@ class Prepared:
                 match = value
         try:
             document = self._document
-            if document is None or time.monotonic() >= self._check_at:
+            if document is None or self._fault is not None or time.monotonic() >= self._check_at:
                 document = await self._current()
         except Exception as fault:
             error = fault if isinstance(fault, PylonError) else unexpected(fault, scope["method"], scope["path"])
@@ -124,7 +125,7 @@ class Prepared:
             await _answer(send, error.status, headers, body)
             return
         best = document.best_for(accept)
-        if match and document.matches(match):
+        if match and best.matches(match):
             await _answer(send, 304, best.not_modified, b"")
         else:
             await _answer(send, 200, best.headers, b"" if scope["method"] == "HEAD" else best.body)
@@ -135,15 +136,24 @@ class Prepared:
         return scope["method"] in _METHODS
 
     async def _current(self) -> PreparedDocument:
-        if self._document is not None and self._checking.locked():
+        if self._document is not None and self._fault is None and self._checking.locked():
             return self._document  # somebody is looking already; a second old is young enough
         async with self._checking:
-            if self._document is not None and time.monotonic() < self._check_at:
-                return self._document
-            self._seen, document = await to_thread.run_sync(self._refresh)
-            self._document = document
-            self._check_at = time.monotonic() + _CHECK_EVERY_S
-            return document
+            if time.monotonic() >= self._check_at:
+                await self._look()
+            if self._fault is not None:
+                raise self._fault
+            assert self._document is not None  # noqa: S101  a look ends in a document or a fault
+            return self._document
+
+    async def _look(self) -> None:
+        """Look at the database; what comes of it, a document or a fault, holds for the next second."""
+        try:
+            self._seen, self._document = await to_thread.run_sync(self._refresh)
+            self._fault = None
+        except Exception as fault:
+            self._fault = fault
+        self._check_at = time.monotonic() + _CHECK_EVERY_S
 
     def _refresh(self) -> tuple[Version, PreparedDocument]:
         seen = self._version()

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pylon import pipeline
 from pylon.ontology.identity import uuid7
-from pylon.services import operators
+from pylon.services import ingest, operators
 from pylon.services.reports import RunReport
 from pylon.settings import Settings
 from pylon.store import access
@@ -38,6 +38,11 @@ class Runtime:
     operator_id: UUID
     clock: Clock = utc_now
 
+    def refresh_centres(self) -> None:
+        """Bring every data centre's current carbon intensity to the present half hour."""
+        with self.database.as_ingest() as transaction:
+            ingest.refresh_centres(transaction, self.clock())
+
     def run_pipeline(self, trigger: str, progress: pipeline.Progress = pipeline.silent) -> RunReport:
         """Run the pipeline once, now.
 
@@ -57,9 +62,16 @@ class Runtime:
 
 @contextmanager
 def opened(
-    settings: Settings, clock: Clock = utc_now, say: pipeline.Progress = pipeline.silent
+    settings: Settings,
+    clock: Clock = utc_now,
+    say: pipeline.Progress = pipeline.silent,
+    *,
+    may_create: bool = True,
 ) -> Iterator[Runtime]:
-    """Open the database these settings name, migrated, and the operator they act for, until the block ends."""
-    with access.opened(settings, say) as (way_in, database):
-        operator_id = operators.acting(database, settings.operator, now=clock())
+    """Open the database these settings name, migrated, and the operator they act for, until the block ends.
+
+    With `may_create` false nothing is changed: a database that is not up to date is an error.
+    """
+    with access.opened(settings, say, may_migrate=may_create) as (way_in, database):
+        operator_id = operators.acting(database, settings.operator, now=clock(), may_create=may_create)
         yield Runtime(settings, way_in, database, operator_id, clock)

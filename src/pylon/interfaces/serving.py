@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import signal
 import socket
@@ -11,7 +12,7 @@ from types import FrameType
 
 import uvicorn
 
-from pylon.errors import Conflict, Forbidden
+from pylon.errors import Conflict, Forbidden, Invalid
 from pylon.interfaces.api_server import LOOPBACK_HOSTS, create_app
 from pylon.interfaces.gate import is_loopback
 from pylon.interfaces.runtime import Runtime
@@ -47,10 +48,12 @@ def bound(settings: Settings) -> socket.socket:
         listener.bind((settings.host, settings.port))
     except OSError as error:
         listener.close()
-        raise Conflict(
-            f"Port {settings.port} of {settings.host} is not free: {error.strerror}. Stop what uses it, "
-            "or choose another with PYLON_PORT (0 takes any)."
-        ) from None
+        if error.errno == errno.EADDRINUSE:
+            raise Conflict(
+                f"Port {settings.port} of {settings.host} is not free. Stop what uses it, or choose another with "
+                "PYLON_PORT (0 takes any)."
+            ) from None
+        raise Invalid(f"PYLON_HOST={settings.host} cannot be listened on: {error.strerror}.") from None
     return listener
 
 

@@ -25,6 +25,7 @@ from pylon.ontology.types import (
     Ratio,
     Ref,
     Scope,
+    ShortText,
     Sql,
     Table,
     Unit,
@@ -108,7 +109,12 @@ class DataCentre(ObjectType):
     current_carbon_intensity: Annotated[
         GramsPerKwh | None,
         Column(writer="services.ingest"),
-        Field(ge=0, description="The region's forecast for the half hour of the last pipeline run"),
+        Field(ge=0, description="The region's forecast for the present half hour; null when none is stored"),
+    ] = None
+    current_carbon_source: Annotated[
+        ShortText | None,
+        Column(writer="services.ingest"),
+        Field(description="Source of current_carbon_intensity; `simulated` when simulated"),
     ] = None
     status: Annotated[DataCentreStatus, Field(description="Whether the site takes work")] = DataCentreStatus.ACTIVE
     gpu_count: Annotated[int | None, Field(ge=0, description="GPUs on site")] = None

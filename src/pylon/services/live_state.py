@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -37,8 +38,8 @@ _NATIONAL = (
 )
 _FINAL = [status.value for status in WorkloadStatus if status.is_final]
 
-OF_THE_MOMENT: Final = ("as_of", "age_s", "run")
-"""The parts of the document that only say when it was made and last confirmed; the rest is what it says."""
+OF_THE_MOMENT: Final = ("as_of", "age_s")
+"""The parts of the document that only say when it was made; the rest is what it says."""
 
 Rows = list[dict[str, Any]]
 
@@ -56,8 +57,8 @@ def live_state(database: Database, operator_id: UUID, now: datetime) -> dict[str
 
     `objects` holds, by type, the present signals and mix and the operator's fleet; `links` the edges between those;
     `signals` 48 hours of half-hourly series from this half hour on; `sources` and `stock` where each came from;
-    `age_s` how long before `as_of` each source last answered. Intensities in gCO2/kWh,
-    power in MW, prices in GBP/MWh, times in UTC.
+    `age_s` how long before `as_of` each source last answered; `truncated` how many there are of a type of which
+    only the newest are shown. Intensities in gCO2/kWh, power in MW, prices in GBP/MWh, times in UTC.
     """
     start = floor(now)
     with database.as_reader(operator_id) as transaction:
@@ -77,6 +78,7 @@ def live_state(database: Database, operator_id: UUID, now: datetime) -> dict[str
         "run": None if run is None else {key: run[key] for key in ("id", "status", "started_at", "finished_at")},
         "sources": _sources(run),
         "stock": [holding.model_dump() for holding in stock],
+        "truncated": _truncated(stock, held),
         "objects": held,
         "links": list(_links(held)),
         "signals": series,
@@ -163,7 +165,7 @@ def _links(held: Mapping[str, Rows]) -> Iterator[dict[str, Any]]:
 
 
 def _sources(run: Mapping[str, Any] | None) -> Rows:
-    shown = {"name", "title", "data_source", "is_simulated", "licence", "attribution", "outcome"}
+    shown = {"name", "title", "data_source", "is_simulated", "licence", "attribution", "outcome", "fetched_at"}
     return [source.model_dump(include={*shown, "half_hours_missing"}) for source in _reports(run)]
 
 
@@ -174,6 +176,15 @@ def _ages(run: Mapping[str, Any] | None, now: datetime) -> dict[str, int | None]
 
 def _reports(run: Mapping[str, Any] | None) -> list[SourceReport]:
     return RunReport.of(dict(run)).sources if run else []
+
+
+def _truncated(stock: Iterable[Holding], held: Mapping[str, Rows]) -> dict[str, int]:
+    """Return, for each type of which the document shows only the newest, how many there are."""
+    totals = Counter[str]()
+    for holding in stock:
+        if not holding.quantity:
+            totals[holding.object_type] += holding.rows
+    return {name: total for name, total in totals.items() if total > len(held.get(name, ()))}
 
 
 def _simulated(stock: Iterable[Holding]) -> list[str]:

@@ -21,6 +21,7 @@ __all__ = ["Catalog", "MarketCatalog", "market_catalog"]
 
 NOTICE_MINS = 30  # an offer starts on a half hour, so no sooner than the next one
 _OPEN = ("ACTIVE", "CONSTRAINED")
+_OF_THE_SITE = ("spareCapacityMw", "gpuMinutes", "noticeMins", "isInterruptible")
 
 
 class _Camel(BaseModel):
@@ -131,10 +132,12 @@ def market_catalog(
         catalog = catalogs.setdefault(centre["operator_id"], _catalog(centre))
         catalog.resources.append(_resource(centre))
         catalog.offers.extend(_offers(centre, load[centre["id"]], signals, start, end, window))
+    sites = [site for catalog in catalogs.values() for site in catalog.resources]
     offers = [offer for catalog in catalogs.values() for offer in catalog.offers]
     return MarketCatalog(
         as_of=now,
-        contains_simulated=any(offer.offer_attributes.simulated for offer in offers),
+        contains_simulated=any(site.resource_attributes.is_simulated for site in sites)
+        or any(offer.offer_attributes.simulated for offer in offers),
         catalogs=list(catalogs.values()),
     )
 
@@ -192,12 +195,6 @@ def _offer(
     minutes = len(times) * 30
     gpus = centre["gpu_count"]
     ramp = centre["ramp_rate_mw_per_min"]
-    flags = {
-        "spareCapacityMw": centre["is_simulated"],
-        "carbonIntensityGco2PerKwh": carbon_simulated,
-        "gridStressScore": stress_simulated,
-        "pricePerKwhGbp": price_simulated,
-    }
     return Offer(
         id=f"{centre['id']}/{validity.starts_at:%Y%m%dT%H%MZ}",
         descriptor=Descriptor(
@@ -213,18 +210,28 @@ def _offer(
             price_per_kwh_gbp=None if mean_price is None else round(mean_price * centre["pue"] / 1000, 5),
             notice_mins=max(NOTICE_MINS, ceil(spare_mw / ramp) if ramp else NOTICE_MINS),
             is_interruptible=centre["flexibility_rating"] > 0,
-            simulated=[name for name, is_simulated in flags.items() if is_simulated],
+            simulated=_simulated(
+                carbonIntensityGco2PerKwh=carbon_simulated,
+                gridStressScore=stress_simulated,
+                pricePerKwhGbp=price_simulated or centre["is_simulated"],  # the site's PUE is in it
+                **dict.fromkeys(_OF_THE_SITE, centre["is_simulated"]),
+            ),
         ),
     )
+
+
+def _simulated(**figures: bool) -> list[str]:
+    return [name for name, is_simulated in figures.items() if is_simulated]
 
 
 def _load_mw(placed: Sequence[Mapping[str, Any]], pue: Mapping[Any, float]) -> dict[Any, dict[datetime, float]]:
     """Return the facility power already promised, by data centre and half hour."""
     load: dict[Any, dict[datetime, float]] = defaultdict(lambda: defaultdict(float))
     for row in placed:
-        begins = row["begins"]
-        for at in half_hours(begins, begins + timedelta(minutes=row["duration_mins"])):
-            load[row["host_dc_id"]][at] += row["power_kw"] / 1000 * pue[row["host_dc_id"]]
+        centre = row["host_dc_id"]
+        if centre in pue:  # a site that is not open offers nothing, whatever runs there
+            for at in half_hours(row["begins"], row["ends"]):
+                load[centre][at] += row["power_kw"] / 1000 * pue[centre]
     return load
 
 

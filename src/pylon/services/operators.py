@@ -18,13 +18,14 @@ LOCAL_OPERATOR_ID = derived_uuid(datetime(2025, 1, 1, tzinfo=UTC), "operator", "
 """The default tenant: the same id in every database, so that settings need not name it."""
 
 
-def acting(database: Database, wanted: str | None, *, now: datetime) -> UUID:
+def acting(database: Database, wanted: str | None, *, now: datetime, may_create: bool = True) -> UUID:
     """Return the id of the operator to act for: `wanted`, or the local operator, made if it is not there.
 
     Raises `Invalid` when `wanted` is no id and `NotFound` when no operator has it.
     """
     if wanted is None:
-        _ensure_local(database, now)
+        if may_create:
+            _ensure_local(database, now)
         return LOCAL_OPERATOR_ID
     try:
         operator_id = UUID(wanted)

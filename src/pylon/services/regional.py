@@ -29,9 +29,10 @@ class RegionalCarbon(BaseModel):
     carbon_index: CarbonIndex | None = Field(description="Its word, by the bands of the year")
     generation_mix: dict[Fuel, float] = Field(description="Share of each fuel, in percent")
     data_source: str | None
-    is_simulated: bool
+    is_simulated: bool = Field(description="Whether the present value is simulated")
     fetched_at: datetime | None = Field(description="When the value was stored")
     forecast: list[int | None] = Field(description="One value a half hour from `starts_at`; null is a gap")
+    forecast_data_source: list[str | None] = Field(description="Source of each value of `forecast`")
 
 
 class RegionalState(BaseModel):
@@ -72,14 +73,15 @@ def regional(database: Database, now: datetime) -> RegionalState:
                 carbon_index=signal.get("carbon_index_computed"),
                 generation_mix=by_signal.get(signal.get("id"), {}) if signal else {},
                 data_source=signal.get("data_source"),
-                is_simulated=SIMULATED in ahead["data_source"],
+                is_simulated=signal.get("data_source") == SIMULATED,
                 fetched_at=signal.get("fetched_at"),
                 forecast=ahead["carbon_intensity_forecast"],
+                forecast_data_source=ahead["data_source"],
             )
         )
     return RegionalState(
         as_of=now,
         starts_at=start,
-        contains_simulated=any(state.is_simulated for state in states),
+        contains_simulated=any(SIMULATED in state.forecast_data_source for state in states),
         regions=states,
     )

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pylon.services.reports import RunReport
+from pylon.services.reports import RunReport, SourceReport
 from pylon.services.take_stock import Holding, take_stock
 from pylon.store.database import Database
 
@@ -26,6 +26,9 @@ class Readiness(BaseModel):
     reason: str | None = Field(default=None, description="What is missing, and what to do about it")
     data_age_s: int | None = Field(default=None, description="Seconds since the last run that stored anything")
     stale: bool = Field(default=False, description="Whether that is longer ago than two scheduled runs")
+    not_answering: list[str] = Field(
+        default=[], description="Real sources that have not answered for that long; simulated values may stand in"
+    )
 
 
 class Status(BaseModel):
@@ -66,4 +69,15 @@ def _readiness(run: RunReport | None, now: datetime) -> Readiness:
     if run is None or run.finished_at is None:
         return Readiness(ready=False, reason="No grid data have been loaded yet. Run `pylon pipeline`.")
     age = now - run.finished_at
-    return Readiness(ready=True, data_age_s=max(0, round(age.total_seconds())), stale=age > FRESH_FOR)
+    silent = [source.title for source in run.sources if not source.is_simulated and _is_silent(source, now)]
+    return Readiness(
+        ready=True,
+        data_age_s=max(0, round(age.total_seconds())),
+        stale=age > FRESH_FOR,
+        not_answering=silent,
+    )
+
+
+def _is_silent(source: SourceReport, now: datetime) -> bool:
+    age = source.age(now)
+    return age is None or age > FRESH_FOR

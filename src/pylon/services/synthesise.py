@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from pylon.ontology.calendar import HALF_HOUR, floor
+from pylon.ontology.enums import DataCentreStatus
 from pylon.ontology.fleet import DataCentre
 from pylon.ontology.types import ObjectType
 from pylon.services.operators import operator_of
@@ -20,6 +21,8 @@ __all__ = ["arrive", "ensure_fleet", "purge"]
 
 _FIRST_ARRIVALS = timedelta(hours=24)
 """How far back workloads have arrived when a fleet is new, so that a first look shows some."""
+
+_OPEN = (DataCentreStatus.ACTIVE, DataCentreStatus.CONSTRAINED)
 
 _NEIGHBOURS = "simulated_neighbours"
 """Where an operator's metadata lists the operators generated beside it; row security hides them otherwise."""
@@ -71,11 +74,11 @@ def arrive(database: Database, operator_id: UUID, *, seed: int, now: datetime) -
         centres = [
             DataCentre.model_validate(row)
             for row in objects.read(transaction, DataCentre, operator_id=operator_id, order_by=["dc_id"])
-            if row["is_simulated"]
+            if row["is_simulated"] and row["status"] in _OPEN
         ]
     if not centres:
         return 0
-    workloads = synthetic_workloads.arrivals(
+    arrived = synthetic_workloads.arrivals(
         seed=seed,
         operator_id=operator_id,
         data_centres=centres,
@@ -84,6 +87,8 @@ def arrive(database: Database, operator_id: UUID, *, seed: int, now: datetime) -
         until=until,
         stress=_stress(signals),
     )
+    # Of those that arrived before anyone looked, the ones past their deadline are of no use to anyone.
+    workloads = [workload for workload in arrived if workload.deadline is None or workload.deadline > now]
     with database.as_actor(operator_id) as transaction:
         return objects.add_missing(transaction, workloads)
 

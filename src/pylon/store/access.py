@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import conninfo, sql
 
-from pylon.errors import Invalid
+from pylon.errors import Invalid, SchemaMismatch
 from pylon.settings import Settings
 from pylon.store import embedded, migrations
 from pylon.store.database import Database
@@ -65,6 +65,8 @@ def reach(settings: Settings) -> Iterator[Access]:
     Raises `ServerUnavailable` when it does not start, `Invalid` when the settings name no usable database.
     """
     if settings.database_url:
+        if settings.database_url.count("@") > 1:  # libpq would take the password's tail for a host, and print it
+            raise Invalid("DATABASE_URL has more than one @. In a password, write it as %40.")
         place = _describe(settings.database_url)
         yield Access(place, settings.database_url, settings.database_url)
         return
@@ -93,12 +95,22 @@ def migrate(access: Access, on_applied: Callable[[Migration], None] = lambda _: 
 
 
 @contextmanager
-def opened(settings: Settings, say: Callable[[str, str], None]) -> Iterator[tuple[Access, Database]]:
-    """Reach the database, bring its schema up to date, and open it; `say` is told each step and its outcome."""
+def opened(
+    settings: Settings, say: Callable[[str, str], None], *, may_migrate: bool = True
+) -> Iterator[tuple[Access, Database]]:
+    """Reach the database, bring its schema up to date, and open it; `say` is told each step and its outcome.
+
+    With `may_migrate` false nothing is changed: raises `SchemaMismatch` when the schema is not up to date.
+    """
     with reach(settings) as access:
         say("Database", access.place)
         state = migrations.state(access.owner)
         migrations.refuse_newer(state)
+        if state.pending and not may_migrate:
+            raise SchemaMismatch(
+                f"{access.place} lacks {len(state.pending)} of Pylon's migrations. Run `pylon up`, or "
+                "`pylon db migrate` to apply them alone."
+            )
         if state.pending:
             migrate(access, lambda done: say("Schema", f"applied {done.version}_{done.name}"))
         revive = access.server.ensure_running if access.server else lambda: None

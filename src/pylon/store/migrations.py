@@ -112,7 +112,9 @@ def grant_roles(conninfo: str, login: str) -> None:
     who = sql.Identifier(login)
     roles = sql.SQL(", ").join(sql.Identifier(role) for role in _SERVING)
     with reported(), psycopg.connect(conninfo, autocommit=True) as connection, connection.transaction():
-        connection.execute(sql.SQL("grant {} to {}").format(roles, who))
+        # From 16 on a grant can say that nothing is inherited; on 15 that is the login's own NOINHERIT.
+        apart = sql.SQL(" with inherit false, set true" if connection.info.server_version >= 160000 else "")
+        connection.execute(sql.SQL("grant {} to {}{}").format(roles, who, apart))
         connection.execute(sql.SQL("grant usage on schema supabase_migrations to {}").format(who))
         connection.execute(sql.SQL("grant select on supabase_migrations.schema_migrations to {}").format(who))
 

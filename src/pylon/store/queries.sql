@@ -67,12 +67,16 @@ select public.ingest_factors(%(factors)s::jsonb, %(source)s, %(now)s);
 select public.record_vintages(%(series)s::jsonb, %(run_id)s, %(now)s);
 
 -- name: refresh_centre_carbon
--- The one writer of data_centres.current_carbon_intensity.
+-- The one writer of data_centres.current_carbon_intensity and of its label; null where no signal is stored.
 update public.data_centres d
-set current_carbon_intensity = s.carbon_intensity_forecast
-from public.regional_grid_signals s
-where s.region_id = d.region_id and s."timestamp" = %(half_hour)s
-  and d.current_carbon_intensity is distinct from s.carbon_intensity_forecast;
+set current_carbon_intensity = present.carbon, current_carbon_source = present.source
+from (
+    select r.id as region_id, s.carbon_intensity_forecast as carbon, s.data_source as source
+    from public.regions r
+    left join public.regional_grid_signals s on s.region_id = r.id and s."timestamp" = %(half_hour)s
+) present
+where present.region_id = d.region_id
+  and (d.current_carbon_intensity, d.current_carbon_source) is distinct from (present.carbon, present.source);
 
 -- name: quantity_history
 -- Trailing half hours of demand and price that no simulator made, for ranking the present ones; oldest first.
@@ -163,12 +167,10 @@ group by status, is_simulated order by status, is_simulated;
 select max(created_at) from public.compute_workloads where operator_id = %(operator_id)s and is_simulated;
 
 -- name: catalog_centres
-select d.id, d.dc_id, d.name, d.operator_id, o.name as operator_name, d.location_region, r.region_id, r.short_name,
-       r.latitude::float8 as latitude, r.longitude::float8 as longitude,
-       d.pue::float8 as pue, d.total_capacity_mw::float8 as total_capacity_mw,
+select d.id, d.dc_id, d.name, d.operator_id, o.name as operator_name, r.region_id, r.short_name, d.pue::float8 as pue, d.total_capacity_mw::float8 as total_capacity_mw,
        d.flexibility_rating::float8 as flexibility_rating,
        d.ramp_rate_mw_per_min::float8 as ramp_rate_mw_per_min, d.base_load_mw::float8 as base_load_mw,
-       d.gpu_count, d.status::text as status, d.is_simulated, d.updated_at
+       d.gpu_count, d.status::text as status, d.is_simulated
 from public.data_centres d
 join public.operators o on o.id = d.operator_id
 join public.regions r on r.id = d.region_id
@@ -177,12 +179,21 @@ order by o.name, d.dc_id;
 
 -- name: catalog_load
 -- Power promised at published data centres, by workload, in [start, end).
-select w.host_dc_id, coalesce(w.scheduled_start, w.started_at) as begins, w.duration_mins,
-       w.power_kw::float8 as power_kw
-from public.compute_workloads w
-where w.status in ('QUEUED', 'RUNNING') and w.host_dc_id is not null
-  and coalesce(w.scheduled_start, w.started_at) < %(end)s
-  and coalesce(w.scheduled_start, w.started_at) + make_interval(mins => w.duration_mins) > %(start)s;
+-- A job that runs on past its time holds its room for the first half hour still.
+with job as (
+    select w.host_dc_id, w.power_kw, w.status = 'RUNNING' as is_running,
+           coalesce(w.started_at, w.scheduled_start, w.created_at) as begins, w.duration_mins
+    from public.compute_workloads w
+    where w.status in ('QUEUED', 'RUNNING') and w.host_dc_id is not null
+      and (w.status = 'RUNNING' or w.scheduled_start is not null)
+), span as (
+    select host_dc_id, power_kw, begins,
+           greatest(begins + make_interval(mins => duration_mins),
+                    case when is_running then %(start)s::timestamptz + interval '30 minutes' end) as ends
+    from job
+)
+select host_dc_id, begins, ends, power_kw::float8 as power_kw
+from span where begins < %(end)s and ends > %(start)s;
 
 -- name: catalog_regional
 select r.region_id, s."timestamp", s.carbon_intensity_forecast, s.data_source

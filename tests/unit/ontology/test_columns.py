@@ -136,4 +136,4 @@ def test_the_secret_of_an_operator_is_marked() -> None:
 def test_every_denormalised_column_of_a_data_centre_has_one_writer() -> None:
     written = {one.name: one.writer for one in columns.of(DataCentre) if one.name.startswith("current_")}
     assert all(written.values())
-    assert set(written) == {"current_load_percentage", "current_carbon_intensity"}
+    assert set(written) == {"current_load_percentage", "current_carbon_intensity", "current_carbon_source"}

@@ -75,10 +75,16 @@ def test_a_mean_of_some_is_no_mean():
 
 
 def test_load_is_facility_power_in_every_half_hour_that_a_workload_touches():
-    job = {"host_dc_id": "site", "duration_mins": 30}
+    end = START + HALF_HOUR
     placed = [
-        {**job, "begins": START + timedelta(minutes=10), "power_kw": 1000.0},
-        {**job, "begins": START, "power_kw": 500.0},
+        {
+            "host_dc_id": "site",
+            "begins": START + timedelta(minutes=10),
+            "ends": end + HALF_HOUR,
+            "power_kw": 1000.0,
+        },
+        {"host_dc_id": "site", "begins": START, "ends": end, "power_kw": 500.0},
+        {"host_dc_id": "closed", "begins": START, "ends": end, "power_kw": 9000.0},
     ]
     load = catalog._load_mw(placed, {"site": 1.5})["site"]
     assert dict(load) == {START: pytest.approx(2.25), START + HALF_HOUR: pytest.approx(1.5)}

@@ -12,12 +12,16 @@ begin
             execute format('create role %I nologin noinherit', role_name);
         end if;
     end loop;
-    -- The role that migrates may serve as well; where another one serves, `pylon db migrate` grants it the same.
+    -- The role that migrates may serve as well, by becoming one of these; it inherits nothing from them, so that
+    -- row security holds for it too. PostgreSQL 15 cannot say so for one grant: there it is the role's own NOINHERIT.
     foreach role_name in array array['anon', 'authenticated', 'pylon_ingest', 'pylon_actor', 'pylon_catalog'] loop
         begin
-            execute format('grant %I to %I', role_name, current_user);
+            execute format('grant %I to %I', role_name, current_user)
+                || case when current_setting('server_version_num')::integer >= 160000
+                        then ' with inherit false, set true' else '' end;
         exception when insufficient_privilege then
-            raise notice 'pylon: % may not grant itself %; grant it by hand if this role is to serve', current_user, role_name;
+            raise notice 'pylon: % may not grant itself %; grant it by hand if this role is to serve',
+                current_user, role_name;
         end;
     end loop;
 end

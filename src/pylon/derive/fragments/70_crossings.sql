@@ -15,13 +15,12 @@ create policy published_rows on public.compute_workloads for select to pylon_cat
     using (host_dc_id in (select d.id from public.data_centres d where d.published));
 
 grant select (id, name, operator_type, is_simulated) on public.operators to pylon_catalog;
-grant select (id, dc_id, name, operator_id, region_id, location_region, pue, total_capacity_mw,
-              total_capacity_teraflops, flexibility_rating, ramp_rate_mw_per_min, base_load_mw, gpu_count, status,
-              published, is_simulated, updated_at) on public.data_centres to pylon_catalog;
-grant select (host_dc_id, operator_id, status, scheduled_start, started_at, duration_mins, power_kw)
+grant select (id, dc_id, name, operator_id, region_id, pue, total_capacity_mw, flexibility_rating,
+              ramp_rate_mw_per_min, base_load_mw, gpu_count, status, published, is_simulated) on public.data_centres to pylon_catalog;
+grant select (host_dc_id, operator_id, status, created_at, scheduled_start, started_at, duration_mins, power_kw)
     on public.compute_workloads to pylon_catalog;
 
--- The pipeline keeps one column of every data centre current, and sees no more of it than it needs for that.
+-- The pipeline keeps one figure of every data centre, and its label, current, and sees no more of it than it needs for that.
 
 drop policy if exists carbon_read on public.data_centres;
 create policy carbon_read on public.data_centres for select to pylon_ingest using (true);
@@ -29,5 +28,6 @@ create policy carbon_read on public.data_centres for select to pylon_ingest usin
 drop policy if exists carbon_refresh on public.data_centres;
 create policy carbon_refresh on public.data_centres for update to pylon_ingest using (true) with check (true);
 
-grant select (id, region_id, current_carbon_intensity), update (current_carbon_intensity)
+grant select (id, region_id, current_carbon_intensity, current_carbon_source),
+      update (current_carbon_intensity, current_carbon_source)
     on public.data_centres to pylon_ingest;
