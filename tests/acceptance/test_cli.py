@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from pylon.interfaces.cli import main
@@ -222,6 +223,10 @@ def test_the_life_of_an_embedded_database():
     """Made by the first command that needs it, empty until the first run, stopped, and deleted on a clear yes."""
     with new_home() as home:
         assert "There was none." in pylon(home, "db", "reset", "--yes").said
+        ended = pylon(home, "status")  # it looks, and makes nothing
+        assert ended.code == 1
+        assert "Run `pylon up`" in ended.said
+        assert pylon(home, "db", "migrate").code == 0
         ended = pylon(home, "status")
         assert ended.code == 0
         assert "No grid data have been loaded yet. Run `pylon pipeline`." in ended.said
@@ -291,3 +296,16 @@ def test_supabase_url_alone_is_told_what_else_is_needed(here, tmp_path):
     ended = here("status", PYLON_HOME=str(tmp_path / "home"), SUPABASE_URL="https://x.supabase.co")
     assert ended.code == 2
     assert "Set SUPABASE_DB_URL" in ended.said
+
+
+def test_looking_at_a_database_changes_nothing_in_it(new_database: Callable[..., str]) -> None:
+    address = new_database()
+    ended = ran("status", DATABASE_URL=address)
+    assert ended.code == 1
+    assert "lacks 1 of Pylon's migrations" in ended.said
+    assert "pylon db migrate" in ended.said
+    with psycopg.connect(address) as connection:
+        made = connection.execute(
+            "select count(*) from pg_namespace where nspname = 'supabase_migrations'"
+        ).fetchone()
+    assert made == (0,)

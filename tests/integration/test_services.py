@@ -12,7 +12,7 @@ import pytest
 from pylon.errors import Invalid, NotFound
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.enums import CarbonIndex
-from pylon.services import operators, synthesise
+from pylon.services import ingest, operators, synthesise
 from pylon.services.live_state import live_state, snapshot
 from pylon.services.market_catalog import market_catalog
 from pylon.services.regional import regional
@@ -294,3 +294,40 @@ def test_a_figure_that_rests_on_simulated_data_is_named(world, site):
     named = [offer.offer_attributes.simulated for offer in catalog.catalogs[0].offers]
     assert named == [[], ["carbonIntensityGco2PerKwh"], []]
     assert catalog.contains_simulated
+
+
+def test_work_at_a_site_that_is_not_open_is_nobodys_trouble(world, site):
+    place(world, 1)
+    world.execute("update data_centres set status = 'MAINTENANCE'")
+    assert market_catalog(world.database, world.now).catalogs == []
+
+
+def test_a_job_that_runs_holds_its_room_without_a_schedule_and_past_its_time(world, site):
+    place(world, 1, status="RUNNING", scheduled_start=None, started_at=world.now, duration_mins=240)
+    assert spare(world) == [4.5, 4.5]
+    world.execute(
+        "update compute_workloads set started_at = %s, duration_mins = 5", floor(world.now) - 9 * HALF_HOUR
+    )
+    assert spare(world) == [4.5, 6]
+
+
+# The present carbon of a site
+
+
+def present_carbon(world: World) -> tuple[Any, Any]:
+    (row,) = world.select("select current_carbon_intensity, current_carbon_source from data_centres")
+    return row["current_carbon_intensity"], row["current_carbon_source"]
+
+
+def test_a_site_shows_its_regions_present_carbon_and_where_that_is_from(world, site):
+    world.run(sources=[Regional()])
+    forecast, source = present_carbon(world)
+    assert forecast is not None
+    assert source == "carbon_intensity_api"
+
+
+def test_a_site_shows_no_carbon_once_no_signal_is_stored_for_the_half_hour(world, site):
+    world.run(sources=[Regional()])
+    with world.database.as_ingest() as transaction:
+        ingest.refresh_centres(transaction, world.now + timedelta(days=5))
+    assert present_carbon(world) == (None, None)

@@ -96,3 +96,24 @@ def test_anyone_else_keeps_it_among_their_own(monkeypatch: pytest.MonkeyPatch, t
     monkeypatch.delenv("XDG_DATA_HOME")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert settings.load().home == tmp_path / ".local/share/pylon"
+
+
+@pytest.mark.parametrize("name", ["DATABASE_URL", "PYLON_GRID", "PYLON_OPERATOR", "PYLON_PORT"])
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "")
+    monkeypatch.setenv("SUPABASE_DB_URL", "postgresql://there/pylon")
+    found = settings.load()
+    assert (found.database_url, found.grid, found.port) == ("postgresql://there/pylon", "auto", 8000)
+
+
+def test_brackets_round_an_address_are_a_urls_not_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYLON_HOST", "[::1]")
+    assert settings.load().host == "::1"
+
+
+def test_a_variable_that_looks_like_a_setting_is_named_with_the_one_it_is_meant_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYLON_PROT", "9000")
+    monkeypatch.setenv("PYLON_SOMETHING_ELSE_ENTIRELY", "1")
+    assert settings.misspelt() == {"PYLON_PROT": "PYLON_PORT"}

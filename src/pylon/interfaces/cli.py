@@ -163,7 +163,9 @@ def purge(
     for what, number in removed.items():
         out.print(f"{number:>6,} simulated {what} removed")
     if settings.synthetic == "on":
-        out.print("Set PYLON_SYNTHETIC=off, or the next pipeline run generates a fleet again.")
+        out.print(
+            "Set PYLON_SYNTHETIC=off, or enter a data centre of your own: else the next run makes a fleet again."
+        )
 
 
 @app.command(hidden=True)

@@ -175,6 +175,6 @@ def _describe(url: str) -> str:
     except psycopg.ProgrammingError:  # its message quotes the address, password and all
         raise Invalid(
             "DATABASE_URL (or SUPABASE_DB_URL) is not a PostgreSQL address. Valid: "
-            "postgresql://user:password@host:port/database, with special characters percent-encoded."
+            "postgresql://user:password@host:port/database. Special characters are percent-encoded."
         ) from None
     return f"PostgreSQL at {parts.get('host', 'localhost')}:{parts.get('port', 5432)}/{parts.get('dbname', '')}"
