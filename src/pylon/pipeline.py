@@ -108,7 +108,8 @@ def _fleet(database: Database, settings: Settings, this: Run) -> Mapping[str, in
         return {}
     created = synthesise.ensure_fleet(database, this.operator_id, seed=settings.seed)
     if created:
-        this.progress("Simulated fleet", ", ".join(f"{n} {name}" for name, n in created.items()))
+        things = ", ".join(f"{n} {name}" for name, n in created.items() if name != "Operator")
+        this.progress("Simulated fleet", f"{things}; yours, and those of {created.get('Operator', 0)} neighbours")
     return created
 
 

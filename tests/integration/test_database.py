@@ -322,3 +322,13 @@ def end_connections(superuser: Superuser) -> None:
             "select pg_terminate_backend(pid) from pg_stat_activity "
             "where datname = current_database() and usename = 'pylon_app'"
         )
+
+
+def test_a_reader_sees_one_moment_whatever_commits_meanwhile(database, tenants):
+    count = "select count(*) as n from public.data_centres"
+    with database.as_reader(tenants.a.id) as transaction:
+        before = transaction.statement(count.encode()).fetchone()
+        tenants.a.make(DataCentre)
+        assert transaction.statement(count.encode()).fetchone() == before
+    with database.as_reader(tenants.a.id) as transaction:
+        assert transaction.statement(count.encode()).fetchone() != before

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import orjson
 import psycopg
+from psycopg import IsolationLevel
 from psycopg.rows import dict_row
 from psycopg_pool import ConnectionPool
 
@@ -22,6 +23,8 @@ from pylon.store.queries import QUERIES
 __all__ = ["Database", "Transaction", "json_text"]
 
 _POOL_WAIT_S = 10.0
+_ONE_MOMENT = IsolationLevel.REPEATABLE_READ
+"""What a reader's queries all see: one moment, so that a pipeline run is seen whole or not at all."""
 
 
 class Transaction:
@@ -100,13 +103,13 @@ class Database:
     @contextmanager
     def as_anyone(self) -> Iterator[Transaction]:
         """Open a read of the shared grid data alone."""
-        with self._transaction("anon") as transaction:
+        with self._transaction("anon", isolation=_ONE_MOMENT) as transaction:
             yield transaction
 
     @contextmanager
     def as_reader(self, operator_id: UUID) -> Iterator[Transaction]:
         """Open a read of the shared grid data and of one operator's rows."""
-        with self._transaction("authenticated", operator_id) as transaction:
+        with self._transaction("authenticated", operator_id, isolation=_ONE_MOMENT) as transaction:
             yield transaction
 
     @contextmanager
@@ -124,17 +127,21 @@ class Database:
     @contextmanager
     def as_catalog(self) -> Iterator[Transaction]:
         """Open a read of what operators have published."""
-        with self._transaction("pylon_catalog") as transaction:
+        with self._transaction("pylon_catalog", isolation=_ONE_MOMENT) as transaction:
             yield transaction
 
     @contextmanager
-    def _transaction(self, role: str, operator_id: UUID | None = None) -> Iterator[Transaction]:
+    def _transaction(
+        self, role: str, operator_id: UUID | None = None, *, isolation: IsolationLevel | None = None
+    ) -> Iterator[Transaction]:
         claims = "" if operator_id is None else _claims(role, operator_id)
-        with reported(), self._pool.connection() as connection, connection.transaction():
-            connection.execute(
-                QUERIES["become"], {"role": role, "claims": claims, "timeout_ms": self._statement_timeout_ms}
-            )
-            yield Transaction(connection)
+        with reported(), self._pool.connection() as connection:
+            connection.isolation_level = isolation
+            with connection.transaction():
+                connection.execute(
+                    QUERIES["become"], {"role": role, "claims": claims, "timeout_ms": self._statement_timeout_ms}
+                )
+                yield Transaction(connection)
 
 
 def _connection_after(step: Callable[[], None]) -> type[psycopg.Connection[dict[str, Any]]]:
