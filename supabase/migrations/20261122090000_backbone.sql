@@ -269,9 +269,9 @@ comment on column public.signal_vintages.starts_at is 'Start of the first half h
 comment on column public.signal_vintages.half_hour_values is 'One value a half hour; null is a gap';
 comment on column public.signal_vintages.source is 'Source of the series; `simulated` when simulated';
 create or replace trigger refuse_change before update or delete on public.signal_vintages for each row execute function private.refuse_change();
-create or replace trigger refuse_truncate before truncate on public.signal_vintages for each statement execute function private.refuse_change();
+create or replace trigger refuse_statement before update or delete or truncate on public.signal_vintages for each statement execute function private.refuse_change();
 alter table public.signal_vintages enable always trigger refuse_change;
-alter table public.signal_vintages enable always trigger refuse_truncate;
+alter table public.signal_vintages enable always trigger refuse_statement;
 
 create table public.agents (
     id uuid not null default gen_random_uuid(),
@@ -666,9 +666,9 @@ create index orchestration_decisions_operator_id_target_dc_id_idx on public.orch
 create index orchestration_decisions_input_grid_signal_id_idx on public.orchestration_decisions (input_grid_signal_id);
 create index orchestration_decisions_input_run_id_idx on public.orchestration_decisions (input_run_id);
 create or replace trigger refuse_change before update or delete on public.orchestration_decisions for each row execute function private.refuse_change();
-create or replace trigger refuse_truncate before truncate on public.orchestration_decisions for each statement execute function private.refuse_change();
+create or replace trigger refuse_statement before update or delete or truncate on public.orchestration_decisions for each statement execute function private.refuse_change();
 alter table public.orchestration_decisions enable always trigger refuse_change;
-alter table public.orchestration_decisions enable always trigger refuse_truncate;
+alter table public.orchestration_decisions enable always trigger refuse_statement;
 
 create table public.workload_consumption (
     operator_id uuid not null,
@@ -706,11 +706,11 @@ begin
         'create table if not exists private.%I partition of public.signal_vintages for values from (%L) to (%L)',
         part_name, month_start, month_end);
     execute format('alter table private.%I enable row level security', part_name);
-    -- A statement trigger is not inherited by partitions, so TRUNCATE of one must be refused on its own.
+    -- A statement trigger is not inherited by partitions, so each refuses on its own.
     execute format(
-        'create or replace trigger refuse_truncate before truncate on private.%I '
+        'create or replace trigger refuse_statement before update or delete or truncate on private.%I '
         'for each statement execute function private.refuse_change()', part_name);
-    execute format('alter table private.%I enable always trigger refuse_truncate', part_name);
+    execute format('alter table private.%I enable always trigger refuse_statement', part_name);
 end
 $$;
 

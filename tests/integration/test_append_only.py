@@ -100,11 +100,10 @@ def test_whoever_may_write_is_told_why_and_what_to_do_instead(
     assert refused.value.diag.message_hint == "Write a new row that says what has changed."
 
 
-def test_the_owner_without_a_claim_finds_no_decision_to_change(
-    cluster: Cluster, filled: tuple[str, Tenant]
-) -> None:
-    with psycopg.connect(cluster.dsn(filled[0])) as session:
-        assert session.execute("update public.orchestration_decisions set reasoning = ''").rowcount == 0
+def test_a_change_that_would_touch_no_row_is_refused_as_well(cluster: Cluster, filled: tuple[str, Tenant]) -> None:
+    """Row security shows the owner without a claim no decision: silence would read as success."""
+    with psycopg.connect(cluster.dsn(filled[0])) as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        session.execute("update public.orchestration_decisions set reasoning = ''")
 
 
 def test_an_actor_adds_decisions_and_reads_them(tenants: Tenants) -> None:
@@ -135,7 +134,7 @@ def test_what_a_decision_names_cannot_be_removed(tenants: Tenants) -> None:
 def test_every_log_is_guarded_even_where_triggers_are_switched_off_for_replication(described: Described) -> None:
     for row in ROWS.values():
         if row.table.append_only:
-            for name in ("refuse_change", "refuse_truncate"):
+            for name in ("refuse_change", "refuse_statement"):
                 assert described["triggers"][f"public.{row.table.name}.{name}"]["enabled"] == "always"
 
 
@@ -145,4 +144,4 @@ def test_a_new_months_partition_is_guarded_from_its_first_row(cluster: Cluster, 
         f"where tgrelid = '{PARTITION}'::regclass order by tgname"
     )
     with cluster.superuser(filled[0]) as session:
-        assert session.execute(query.encode()).fetchall() == [("refuse_change", "A"), ("refuse_truncate", "A")]
+        assert session.execute(query.encode()).fetchall() == [("refuse_change", "A"), ("refuse_statement", "A")]

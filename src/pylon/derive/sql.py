@@ -206,11 +206,15 @@ def _triggers(row: type[Row]) -> Iterator[str]:
             "for each row execute function private.touch_updated_at();"
         )
     if row.table.append_only:
+        # By row, which every partition inherits; and by statement, which also stops one that would touch no row.
         refuse = "execute function private.refuse_change();"
         yield f"create or replace trigger refuse_change before update or delete {on} for each row {refuse}"
-        yield f"create or replace trigger refuse_truncate before truncate {on} for each statement {refuse}"
+        yield (
+            f"create or replace trigger refuse_statement before update or delete or truncate {on} "
+            f"for each statement {refuse}"
+        )
         # ALWAYS: session_replication_role does not switch them off either.
-        for name in ("refuse_change", "refuse_truncate"):
+        for name in ("refuse_change", "refuse_statement"):
             yield f"alter table public.{row.table.name} enable always trigger {name};"
 
 

@@ -114,7 +114,7 @@ def test_who_reads_follows_from_the_scope() -> None:
 def test_append_only_is_enforced_by_triggers_that_stay_on() -> None:
     text = sql.table_migration(Tick)
     assert "create or replace trigger refuse_change before update or delete on public.ticks" in text
-    assert "create or replace trigger refuse_truncate before truncate on public.ticks" in text
+    assert "create or replace trigger refuse_statement before update or delete or truncate on public.ticks" in text
     assert text.count("enable always trigger") == 2
     assert "grant select, insert on public.ticks to pylon_ingest;" in text
 

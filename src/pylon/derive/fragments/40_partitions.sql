@@ -14,11 +14,11 @@ begin
         'create table if not exists private.%I partition of public.signal_vintages for values from (%L) to (%L)',
         part_name, month_start, month_end);
     execute format('alter table private.%I enable row level security', part_name);
-    -- A statement trigger is not inherited by partitions, so TRUNCATE of one must be refused on its own.
+    -- A statement trigger is not inherited by partitions, so each refuses on its own.
     execute format(
-        'create or replace trigger refuse_truncate before truncate on private.%I '
+        'create or replace trigger refuse_statement before update or delete or truncate on private.%I '
         'for each statement execute function private.refuse_change()', part_name);
-    execute format('alter table private.%I enable always trigger refuse_truncate', part_name);
+    execute format('alter table private.%I enable always trigger refuse_statement', part_name);
 end
 $$;
 
