@@ -87,8 +87,14 @@ def reach(settings: Settings) -> Iterator[Access]:
 
 
 def migrate(access: Access, on_applied: Callable[[Migration], None] = lambda _: None) -> tuple[Migration, ...]:
-    """Apply the migrations the database lacks, let the login take its roles, and return what was applied."""
-    applied = migrations.apply(access.owner, on_applied=on_applied)
+    """Apply the migrations the database lacks, let the login take its roles, and return what was applied.
+
+    The login gets them each time: a process may have been killed between the two. Where nothing is pending a
+    database of one's own is not locked, so a transaction pooler may stand before it.
+    """
+    state = migrations.state(access.owner)
+    migrations.refuse_newer(state)
+    applied = migrations.apply(access.owner, on_applied=on_applied) if state.pending else ()
     if access.is_embedded:
         migrations.grant_roles(access.owner, _LOGIN)
     return applied
@@ -104,18 +110,23 @@ def opened(
     """
     with reach(settings) as access:
         say("Database", access.place)
-        state = migrations.state(access.owner)
-        migrations.refuse_newer(state)
-        if state.pending and not may_migrate:
-            raise SchemaMismatch(
-                f"{access.place} lacks {len(state.pending)} of Pylon's migrations. Run `pylon up`, or "
-                "`pylon db migrate` to apply them alone."
-            )
-        if state.pending:
+        if may_migrate:
             migrate(access, lambda done: say("Schema", f"applied {done.version}_{done.name}"))
+        else:
+            _insist_on_schema(access)
         revive = access.server.ensure_running if access.server else lambda: None
         with Database(access.login, pool_size=settings.pool_size, before_connecting=revive) as database:
             yield access, database
+
+
+def _insist_on_schema(access: Access) -> None:
+    state = migrations.state(access.owner)
+    migrations.refuse_newer(state)
+    if state.pending:
+        raise SchemaMismatch(
+            f"{access.place} lacks {len(state.pending)} of Pylon's migrations. Run `pylon up`, or "
+            "`pylon db migrate` to apply them alone."
+        )
 
 
 def inspect(access: Access) -> Facts:
