@@ -48,18 +48,6 @@ def recordings() -> Path:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[StandIn]:
-    with StandIn() as api:
-        yield api
-
-
-@pytest.fixture
-def api(server: StandIn) -> StandIn:
-    server.reset()
-    return server
-
-
-@pytest.fixture(scope="module")
 def http() -> Iterator[Http]:
     with Http(timeout_s=5, attempts=3, wait_s=0.01) as http:
         yield http

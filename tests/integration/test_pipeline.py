@@ -33,18 +33,6 @@ SMALL = (National(), Factors())
 """Two real sources are enough where only the pipeline itself is looked at."""
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandIn]:
-    with StandIn() as api:
-        yield api
-
-
-@pytest.fixture
-def api(server: StandIn) -> StandIn:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 def world(cluster: Cluster, template: str, api: StandIn) -> Iterator[World]:
     """Real sources, nothing simulated, unless a test says so."""

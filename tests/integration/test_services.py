@@ -25,18 +25,6 @@ from tests.doubles.carbon_intensity import StandIn
 from tests.doubles.postgres import Cluster
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[StandIn]:
-    with StandIn() as api:
-        yield api
-
-
-@pytest.fixture
-def api(server: StandIn) -> StandIn:
-    server.reset()
-    return server
-
-
 @pytest.fixture
 def world(cluster: Cluster, template: str, api: StandIn) -> Iterator[World]:
     with new_world(cluster, template, "services", api, grid="real", synthetic="off") as made:

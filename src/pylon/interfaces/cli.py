@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from pylon.interfaces.runtime import Runtime
     from pylon.services.reports import RunReport
+    from pylon.services.status import Status
     from pylon.settings import Settings
 
 __all__ = ["app", "main"]
@@ -70,7 +71,7 @@ def up() -> None:
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
         if report := _first_load(here):
             out.print(tables.sources_table(report))
-        _print_stock(here)
+        _print_stock(_status(here))
         _serve(here, listener)
 
 
@@ -97,7 +98,7 @@ def pipeline() -> None:
         report = here.run_pipeline("command", _say)
         out.print(tables.sources_table(report))
         _print_lines(tables.faults(report, here.clock()))
-        _print_stock(here)
+        _print_stock(_status(here))
         out.print(f"{report.rows_written:,} rows written; run {report.run_id}, {report.status.value}.")
         if report.status is RunStatus.FAILED:
             raise typer.Exit(1)
@@ -107,11 +108,10 @@ def pipeline() -> None:
 def status() -> None:
     """Show the latest runs, how each source fared, what is held, and how old it is."""
     from pylon.interfaces import runtime, tables
-    from pylon.services.status import status as of
 
     with runtime.opened(_settings(), may_create=False) as here:
-        now = here.clock()
-        state = of(here.database, here.operator_id, now)
+        state = _status(here)
+        now = state.as_of
         out.print(f"Database: {escape(here.access.place)}")
         if not state.readiness.ready:
             out.print(f"[yellow]{state.readiness.reason}[/]")
@@ -121,7 +121,7 @@ def status() -> None:
             out.print(tables.runs_table(state.runs, now))
             out.print(tables.sources_table(state.runs[0]))
             _print_lines(tables.faults(state.runs[0], now))
-        _print_stock(here)
+        _print_stock(state)
 
 
 @app.command()
@@ -301,13 +301,17 @@ def _has_data(here: Runtime) -> bool:
     return readiness(here.database, here.operator_id, here.clock()).ready
 
 
-def _print_stock(here: Runtime) -> None:
-    from pylon.interfaces import tables
-    from pylon.services.status import status as of
+def _status(here: Runtime) -> Status:
+    from pylon.services.status import status
 
-    state = of(here.database, here.operator_id, here.clock(), runs=1)
+    return status(here.database, here.operator_id, here.clock())
+
+
+def _print_stock(state: Status) -> None:
+    from pylon.interfaces import tables
+
     out.print(tables.stock_table(state))
-    _print_lines(line for run in state.runs for line in tables.attributions(run))
+    _print_lines(line for run in state.runs[:1] for line in tables.attributions(run))
     ready = state.readiness
     if ready.data_age_s is not None:
         out.print(f"Loaded {tables.ago(timedelta(seconds=ready.data_age_s))} ago." + (" It is old." * ready.stale))

@@ -12,11 +12,10 @@ from pylon.ontology.agency import Agent, AgentState, OrchestrationDecision
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.catalogue import LINKS, OBJECT_TYPES
 from pylon.ontology.compute import ComputeWorkload
-from pylon.ontology.enums import WorkloadStatus
 from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
 from pylon.ontology.types import ObjectType
 from pylon.services.reports import RunReport, SourceReport
-from pylon.services.take_stock import Holding, take_stock
+from pylon.services.take_stock import FINAL, Holding, take_stock
 from pylon.sources.feed import SIMULATED
 from pylon.store import objects
 from pylon.store.database import Database, Transaction
@@ -36,7 +35,6 @@ _NATIONAL = (
     "wholesale_price_gbp_mwh",
     "grid_stress_score",
 )
-_FINAL = [status.value for status in WorkloadStatus if status.is_final]
 
 OF_THE_MOMENT: Final = ("as_of", "age_s")
 """The parts of the document that only say when it was made; the rest is what it says."""
@@ -107,7 +105,7 @@ def _tenant_objects(transaction: Transaction, operator_id: UUID) -> dict[str, Ro
         "Agent": read(Agent, order_by=["agent_id"]),
         "AgentState": read(AgentState, order_by=["-recorded_at", "id"], limit=_MOST_STATES),
         "ComputeWorkload": read(
-            ComputeWorkload, without={"status": _FINAL}, order_by=["-created_at", "id"], limit=_MOST_WORKLOADS
+            ComputeWorkload, without={"status": FINAL}, order_by=["-created_at", "id"], limit=_MOST_WORKLOADS
         ),
         "OrchestrationDecision": read(OrchestrationDecision, order_by=["-decided_at", "id"], limit=_MOST_DECISIONS),
     }

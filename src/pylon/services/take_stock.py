@@ -11,14 +11,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.ontology.agency import Agent
 from pylon.ontology.calendar import floor
+from pylon.ontology.compute import ComputeWorkload
+from pylon.ontology.enums import WorkloadStatus
 from pylon.ontology.fleet import DataCentre, StorageAsset
+from pylon.ontology.types import ObjectType
 from pylon.sources.feed import SIMULATED
 from pylon.store import objects
 from pylon.store.database import Transaction
 
-__all__ = ["AHEAD", "Holding", "take_stock"]
+__all__ = ["AHEAD", "FINAL", "Holding", "take_stock"]
 
 AHEAD = timedelta(hours=48)
+
+FINAL = [status.value for status in WorkloadStatus if status.is_final]
+"""The statuses of a workload that has left the fleet for good."""
 
 _FLEET = (DataCentre, StorageAsset, Agent)
 
@@ -54,30 +60,12 @@ def take_stock(transaction: Transaction, operator_id: UUID, now: datetime) -> li
             )
             for row in transaction.all("signal_stock", start=start, end=start + AHEAD)
         ),
-        *_fleet(transaction, operator_id),
-        *_workloads(transaction, operator_id),
+        *(held for kind in _FLEET for held in _held(transaction, kind, operator_id)),
+        *_held(transaction, ComputeWorkload, operator_id, without={"status": FINAL}),
     ]
 
 
-def _fleet(transaction: Transaction, operator_id: UUID) -> Iterator[Holding]:
-    for kind in _FLEET:
-        rows = objects.read(transaction, kind, operator_id=operator_id)
-        for is_simulated in (False, True):
-            some = [row for row in rows if row["is_simulated"] is is_simulated]
-            if some:
-                yield _held(kind.__name__, len(some), is_simulated, max(row["updated_at"] for row in some))
-
-
-def _workloads(transaction: Transaction, operator_id: UUID) -> Iterator[Holding]:
-    rows = transaction.all("workload_counts", operator_id=operator_id)
-    for is_simulated in (False, True):
-        total = sum(row["workloads"] for row in rows if row["is_simulated"] is is_simulated)
-        if total:
-            yield _held("ComputeWorkload", total, is_simulated, None)
-
-
-def _held(object_type: str, rows: int, is_simulated: bool, changed_at: Any) -> Holding:
-    source = SIMULATED if is_simulated else "operator"
-    return Holding(
-        object_type=object_type, source=source, rows=rows, is_simulated=is_simulated, changed_at=changed_at
-    )
+def _held(transaction: Transaction, kind: type[ObjectType], operator_id: UUID, **words: Any) -> Iterator[Holding]:
+    for tally in objects.tally(transaction, kind, operator_id, **words):
+        source = SIMULATED if tally["is_simulated"] else "operator"
+        yield Holding(object_type=kind.__name__, source=source, **tally)

@@ -12,7 +12,7 @@ from pylon.ontology import columns
 from pylon.ontology.types import Row, Scope
 from pylon.store.database import Transaction, json_text
 
-__all__ = ["add_missing", "count", "read"]
+__all__ = ["add_missing", "count", "read", "tally"]
 
 
 def add_missing(transaction: Transaction, rows: Sequence[Row]) -> int:
@@ -38,15 +38,10 @@ def read(
     the largest first. A tenant's table is filtered by `operator_id` beside the row security that enforces it.
     Raises `KeyError` for a column that the row type does not declare.
     """
-    table = row_type.table
-    conditions = [f"not {_column(row_type, name)}::text = any (%({name})s)" for name in without or {}]
-    if table.scope is Scope.TENANT:
-        conditions.append(f"{table.tenant_column} = %(operator_id)s")
-    text = f"select {_shown(row_type)} from public.{table.name}"  # noqa: S608  names come from the declaration
-    text += f" where {' and '.join(conditions)}" if conditions else ""
+    conditions, values = _conditions(row_type, without)
+    text = f"select {_shown(row_type)} from public.{row_type.table.name}{conditions}"  # noqa: S608
     text += f" order by {', '.join(_ordered(row_type, name) for name in order_by)}"
     text += f" limit {int(limit)}" if limit is not None else ""
-    values = {name: list(values) for name, values in (without or {}).items()}
     rows = transaction.statement(text.encode(), operator_id=operator_id, **values).fetchall()
     return [{name: _plain(value) for name, value in row.items()} for row in rows]
 
@@ -57,6 +52,24 @@ def count(transaction: Transaction, row_type: type[Row], operator_id: UUID) -> i
     text = f"select count(*) as n from public.{table.name} where {table.tenant_column} = %(operator_id)s"  # noqa: S608
     row = transaction.statement(text.encode(), operator_id=operator_id).fetchone()
     return int(row["n"]) if row else 0
+
+
+def tally(
+    transaction: Transaction,
+    row_type: type[Row],
+    operator_id: UUID,
+    *,
+    without: Mapping[str, Sequence[str]] | None = None,
+) -> list[dict[str, Any]]:
+    """Return how many of a tenant's rows are real and how many simulated: `is_simulated`, `rows`, `changed_at`.
+
+    `without` is as in `read`; `changed_at` is None where the type does not say when a row changed.
+    """
+    changed_at = "max(updated_at)" if "updated_at" in row_type.model_fields else "null::timestamptz"
+    conditions, values = _conditions(row_type, without)
+    text = f"select is_simulated, count(*) as rows, {changed_at} as changed_at from public.{row_type.table.name}"  # noqa: S608
+    text += f"{conditions} group by is_simulated order by is_simulated"
+    return transaction.statement(text.encode(), operator_id=operator_id, **values).fetchall()
 
 
 @cache
@@ -71,6 +84,18 @@ def _insert(row_type: type[Row]) -> bytes:
 @cache
 def _shown(row_type: type[Row]) -> str:
     return ", ".join(f'"{spec.name}"' for spec in columns.of(row_type) if not spec.is_secret)
+
+
+def _conditions(
+    row_type: type[Row], without: Mapping[str, Sequence[str]] | None
+) -> tuple[str, dict[str, list[str]]]:
+    """Return the where clause and the values it takes beside `operator_id`; names come from the declaration."""
+    table, left_out = row_type.table, without or {}
+    conditions = [f"not {_column(row_type, name)}::text = any (%({name})s)" for name in left_out]
+    if table.scope is Scope.TENANT:
+        conditions.append(f"{table.tenant_column} = %(operator_id)s")
+    clause = f" where {' and '.join(conditions)}" if conditions else ""
+    return clause, {name: list(values) for name, values in left_out.items()}
 
 
 def _column(row_type: type[Row], name: str) -> str:

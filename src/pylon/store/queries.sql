@@ -156,12 +156,6 @@ select 'CarbonFactor', 'factors', f.data_source, count(*), max(f.fetched_at)
 from public.carbon_factors f group by f.data_source
 order by 1, 2, 3;
 
--- name: workload_counts
--- Workloads that have not reached a final status.
-select status::text as status, is_simulated, count(*) as workloads from public.compute_workloads
-where operator_id = %(operator_id)s and status not in ('COMPLETED', 'FAILED', 'CANCELLED')
-group by status, is_simulated order by status, is_simulated;
-
 -- name: last_simulated_arrival
 -- Until when simulated workloads have been generated: arrivals are made once for each half hour.
 select max(created_at) from public.compute_workloads where operator_id = %(operator_id)s and is_simulated;
