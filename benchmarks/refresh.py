@@ -29,13 +29,14 @@ from pylon.ontology.enums import Fuel
 from pylon.services.ingest import store_batch
 from pylon.settings import Settings
 from pylon.sources import carbon_intensity
-from pylon.sources.feed import Batch, NationalReading, RegionalReading
+from pylon.sources.feed import Batch, NationalReading, RegionalReading, ranks
 from pylon.store import access
 from pylon.store.database import Database
 
 HALF_HOURS = 97
 START = datetime(2026, 1, 5, tzinfo=UTC)
-TERMS = carbon_intensity.Regional.terms
+LABEL = carbon_intensity.DATA_SOURCE
+RANKS = ranks(carbon_intensity.SOURCES)
 
 PEER_TABLES = """
 create schema peer;
@@ -103,7 +104,7 @@ def batch(seed: int) -> Batch:
 def ours(database: Database, given: Batch) -> float:
     began = time.perf_counter()
     with database.as_ingest() as transaction:
-        store_batch(transaction, TERMS, given, run_id=uuid4(), now=datetime.now(UTC))
+        store_batch(transaction, LABEL, given, ranks=RANKS, run_id=uuid4(), now=datetime.now(UTC))
     return time.perf_counter() - began
 
 

@@ -6,49 +6,41 @@ real source answers for a quantity, a simulated one does, under its own label, a
 
 from __future__ import annotations
 
-import logging
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
 
-from pylon.errors import PylonError, SourceChanged
+from pylon.errors import PylonError
 from pylon.ontology.calendar import floor
 from pylon.ontology.enums import RunStatus
 from pylon.services import ingest, synthesise
-from pylon.services.reports import (
-    REFUSALS_KEPT,
-    Outcome,
-    Refusal,
-    RunReport,
-    SourceReport,
-    SyntheticReport,
-    gaps_of,
-)
+from pylon.services.ask_sources import Asked, Progress, ask_sources, silent, source_report
+from pylon.services.check_quality import Checked, check_quality
+from pylon.services.reports import Outcome, RunReport, SourceReport, SyntheticReport
 from pylon.services.score_stress import score_stress
 from pylon.settings import Settings
 from pylon.sources import feed
-from pylon.sources.feed import Batch, Request, Source
+from pylon.sources.feed import SIMULATED, Request, Source
 from pylon.sources.http import Http
 from pylon.store import leases
 from pylon.store.database import Database, Transaction, json_text
 
-__all__ = ["AHEAD", "BEHIND", "LEASE", "Progress", "Run", "run", "silent"]
-
-log = logging.getLogger("pylon.pipeline")
+__all__ = ["AHEAD", "BEHIND", "LEASE", "LOOK_BACK", "Progress", "Run", "run", "silent"]
 
 LEASE = "pipeline"
 AHEAD = timedelta(hours=48)
 BEHIND = timedelta(hours=24)
 
-Progress = Callable[[str, str], None]
-"""Called with a title and what became of it, as the run goes on."""
+LOOK_BACK = timedelta(days=7)
+"""How far back one run a day asks: actuals are revised for days, and what an outage left out comes later."""
 
+_SETTLES_IN = timedelta(hours=2)
+"""How long after its half hour the first actual may come: what the last run before a pause could not see yet."""
 
-def silent(_title: str, _outcome: str) -> None:
-    """Say nothing."""
+_LONGEST_ABSENCE = timedelta(days=30)
+"""How far back the first run after a pause asks at most; `pylon pipeline --since` asks for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,16 +55,19 @@ class Run:
     clock: Callable[[], datetime]
     operator_id: UUID
     trigger: str
-    behind: timedelta = BEHIND
+    behind: timedelta | None = None
+    """How far back to ask; unless told, 24 hours, once a day 7 days, after a pause as long as it was."""
     progress: Progress = field(default=silent)
 
+    @property
+    def start(self) -> datetime:
+        """Start of the first half hour asked for."""
+        return floor(self.now) - (BEHIND if self.behind is None else self.behind)
 
-@dataclass(frozen=True, slots=True)
-class _Fetched:
-    source: Source
-    batch: Batch | None
-    fault: PylonError | None
-    seconds: float
+    @property
+    def end(self) -> datetime:
+        """End of the last half hour asked for."""
+        return floor(self.now) + AHEAD
 
 
 def run(database: Database, settings: Settings, this: Run, sources: Sequence[Source] | None = None) -> RunReport:
@@ -80,13 +75,15 @@ def run(database: Database, settings: Settings, this: Run, sources: Sequence[Sou
 
     Raises `LeaseHeld` while another process runs it; a source's failure is in the report, not raised.
     """
+    known = feed.discover() if sources is None else sources
     with leases.held(database, LEASE, this.run_id, this.clock):
         began = this.clock()
-        before = _start(database, this, began)
         try:
+            before, this = _start(database, this, began)
+            last = {source.name: source for source in before.sources} if before else {}
             created = _fleet(database, settings, this)
-            fetched = _fetch(settings, this, feed.discover() if sources is None else sources)
-            report = _store(database, this, fetched, before, began)
+            asked = _ask(settings, this, known, last)
+            report = _store(database, this, asked, feed.ranks(known), last, began)
         except Exception as error:
             _fail(database, this, error if isinstance(error, PylonError) else PylonError(repr(error)))
             raise
@@ -94,13 +91,23 @@ def run(database: Database, settings: Settings, this: Run, sources: Sequence[Sou
         return _arrivals(database, settings, this, report, created)
 
 
-def _start(database: Database, this: Run, began: datetime) -> RunReport | None:
-    """Record the start and return the report of the last committed run."""
+def _start(database: Database, this: Run, began: datetime) -> tuple[RunReport | None, Run]:
+    """Record the start; return the report of the last committed run, and this run with its reach back settled."""
     with database.as_ingest() as transaction:
         last = transaction.one("last_committed_run")
+        before = RunReport.of(last) if last else None
+        looked_back = transaction.value("looked_back", now=this.now, reach=LOOK_BACK)
         transaction.run("start_run", id=this.run_id, trigger=this.trigger, now=began)
         transaction.run("abandon_runs", id=this.run_id, now=began)
-    return RunReport.of(last) if last else None
+    behind = _reach(this.now, before, looked_back) if this.behind is None else this.behind
+    return before, replace(this, behind=behind)
+
+
+def _reach(now: datetime, before: RunReport | None, looked_back: bool) -> timedelta:
+    reach = BEHIND if looked_back else LOOK_BACK
+    if before is None or before.as_of is None:
+        return reach
+    return min(max(reach, floor(now) - floor(before.as_of) + _SETTLES_IN), _LONGEST_ABSENCE)
 
 
 def _fleet(database: Database, settings: Settings, this: Run) -> Mapping[str, int]:
@@ -113,93 +120,47 @@ def _fleet(database: Database, settings: Settings, this: Run) -> Mapping[str, in
     return created
 
 
-def _fetch(settings: Settings, this: Run, sources: Iterable[Source]) -> list[_Fetched]:
-    """Ask every real source at once, then the simulated ones for what none of those answered."""
-    start = floor(this.now)
+def _ask(settings: Settings, this: Run, sources: Sequence[Source], last: Mapping[str, SourceReport]) -> list[Asked]:
     with Http(timeout_s=settings.http_timeout_s, attempts=settings.http_attempts) as http:
         request = Request(
             now=this.now,
-            start=start - this.behind,
-            end=start + AHEAD,
+            start=this.start,
+            end=this.end,
             seed=settings.seed,
             http=http,
-            base_urls={"carbon_intensity_api": str(settings.carbon_intensity_url).rstrip("/")},
+            base_urls=settings.base_urls,
         )
-        ranked = list(sources)
-        real = [] if settings.grid == "simulated" else [s for s in ranked if not s.terms.is_simulated]
-        simulated = [] if settings.grid == "real" else [s for s in ranked if s.terms.is_simulated]
-        fetched = _ask_all(real, request, this.progress)
-    answered = {supply for one in fetched if one.batch is not None for supply in one.source.terms.supplies}
-    for source in simulated:
-        wanted = source.terms.supplies - answered
-        if wanted:
-            fetched.append(_ask(source, replace(request, wanted=wanted), this.progress))
-            answered |= wanted
-    return fetched
-
-
-def _ask_all(sources: Sequence[Source], request: Request, progress: Progress) -> list[_Fetched]:
-    """Ask at once, each in a daemon thread: whoever stops Pylon does not wait for a slow upstream."""
-    answers: dict[int, _Fetched] = {}
-
-    def work(position: int, source: Source) -> None:
-        answers[position] = _ask(source, request, progress)
-
-    threads = [
-        threading.Thread(target=work, args=one, name=f"source-{one[1].terms.name}", daemon=True)
-        for one in enumerate(sources)
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return [answers[position] for position in range(len(threads))]
-
-
-def _ask(source: Source, request: Request, progress: Progress) -> _Fetched:
-    began = perf_counter()
-    try:
-        batch = source.fetch(request)
-    except PylonError as fault:
-        return _failed(source, fault, progress, perf_counter() - began)
-    except Exception as unforeseen:  # a fault of one source's code must not cost the others their run
-        log.exception("%s failed", source.terms.name)
-        changed = SourceChanged(f"{source.terms.title} could not be read: {unforeseen!r}.")
-        return _failed(source, changed, progress, perf_counter() - began)
-    seconds = perf_counter() - began
-    progress(source.terms.title, f"{batch.rows_seen} rows in {seconds:.1f} s")
-    return _Fetched(source, batch, None, seconds)
-
-
-def _failed(source: Source, fault: PylonError, progress: Progress, seconds: float) -> _Fetched:
-    progress(source.terms.title, "no answer")
-    return _Fetched(source, None, fault, seconds)
+        return ask_sources(
+            sources, request, grid=settings.grid, last=last, stopwatch=perf_counter, progress=this.progress
+        )
 
 
 def _store(
-    database: Database, this: Run, fetched: Sequence[_Fetched], before: RunReport | None, began: datetime
+    database: Database,
+    this: Run,
+    asked: Sequence[Asked],
+    ranks: Mapping[str, int],
+    last: Mapping[str, SourceReport],
+    began: datetime,
 ) -> RunReport:
     """Store every batch, the stress and the report in one transaction: a run is seen whole or not at all."""
-    start = floor(this.now)
-    last_answer = {source.name: source.fetched_at for source in before.sources} if before else {}
     with database.as_ingest() as transaction:
         leases.hold(transaction, LEASE, this.run_id, this.clock())
-        stored = [_store_one(transaction, this, one) for one in fetched]
-        stress = score_stress(
-            transaction, start=start - this.behind, end=start + AHEAD, run_id=this.run_id, now=this.now
-        )
+        checked, stored = _store_batches(transaction, this, asked, ranks)
+        # Where nothing has come there is nothing new to score.
+        stress = _stress(transaction, this) if stored else ingest.Stored(0, 0, 0)
         ingest.refresh_centres(transaction, this.now)
         report = RunReport(
             run_id=this.run_id,
-            status=_status(fetched),
+            status=_status(asked),
             trigger=this.trigger,
             started_at=began,
             finished_at=this.clock(),
-            sources=[
-                _source_report(one, done, this.now, last_answer.get(one.source.terms.name))
-                for one, done in zip(fetched, stored, strict=True)
-            ],
-            vintages_written=stress.vintages + sum(done.vintages for done in stored),
+            as_of=this.now,
+            asked_from=this.start,
+            sources=_source_reports(this, asked, checked, stored, last),
+            vintages_written=stress.vintages + sum(done.vintages for done in stored.values()),
+            flags_written=checked.flags_written,
             stress_written=stress.written,
         )
         transaction.run(
@@ -212,40 +173,50 @@ def _store(
     return report
 
 
-def _store_one(transaction: Transaction, this: Run, one: _Fetched) -> ingest.Stored:
-    if one.batch is None:
-        return ingest.Stored(0, 0, 0)
-    return ingest.store_batch(transaction, one.source.terms, one.batch, run_id=this.run_id, now=this.now)
+def _store_batches(
+    transaction: Transaction, this: Run, asked: Sequence[Asked], ranks: Mapping[str, int]
+) -> tuple[Checked, dict[str, ingest.Stored]]:
+    """Store what each source gave, real values checked first, and return what became of it by source."""
+    given = {one.source.terms.name: one.batch for one in asked if one.batch is not None}
+    labels = {one.source.terms.name: one.source.terms.data_source for one in asked}
+    real = {name: batch for name, batch in given.items() if labels[name] != SIMULATED}
+    checked = check_quality(transaction, real, run_id=this.run_id, now=this.now)
+    stored = {
+        name: ingest.store_batch(transaction, labels[name], batch, ranks=ranks, run_id=this.run_id, now=this.now)
+        for name, batch in {**given, **checked.batches}.items()
+    }
+    return checked, stored
 
 
-def _status(fetched: Sequence[_Fetched]) -> RunStatus:
-    answered = [one.batch is not None for one in fetched]
+def _stress(transaction: Transaction, this: Run) -> ingest.Stored:
+    return score_stress(transaction, start=this.start, end=this.end, run_id=this.run_id, now=this.now)
+
+
+def _source_reports(
+    this: Run,
+    asked: Sequence[Asked],
+    checked: Checked,
+    stored: Mapping[str, ingest.Stored],
+    last: Mapping[str, SourceReport],
+) -> list[SourceReport]:
+    return [
+        source_report(
+            one,
+            stored.get(one.source.terms.name, ingest.Stored(0, 0, 0)),
+            withheld=checked.withheld.get(one.source.terms.name, 0),
+            now=this.now,
+            last=last.get(one.source.terms.name),
+        )
+        for one in asked
+    ]
+
+
+def _status(asked: Sequence[Asked]) -> RunStatus:
+    # A source that was not due says nothing of how this run went.
+    answered = [one.fault is None for one in asked if one.outcome is not Outcome.NOT_DUE]
     if all(answered):
         return RunStatus.SUCCEEDED
     return RunStatus.PARTIAL if any(answered) else RunStatus.FAILED
-
-
-def _source_report(one: _Fetched, done: ingest.Stored, now: datetime, last_answer: datetime | None) -> SourceReport:
-    terms, batch = one.source.terms, one.batch
-    return SourceReport(
-        name=terms.name,
-        title=terms.title,
-        data_source=terms.data_source,
-        is_simulated=terms.is_simulated,
-        licence=terms.licence,
-        attribution=terms.attribution,
-        outcome=Outcome.OK if batch else Outcome.FAILED,
-        rows_seen=batch.rows_seen if batch else 0,
-        rows_written=done.written,
-        rows_unchanged=done.unchanged,
-        rows_rejected=len(batch.rejected) if batch else 0,
-        rejected=[Refusal(what=r.what, why=r.why) for r in batch.rejected[:REFUSALS_KEPT]] if batch else [],
-        half_hours_missing=len(batch.missing) if batch else 0,
-        gaps=gaps_of(list(batch.missing)) if batch else [],
-        seconds=round(one.seconds, 3),
-        fetched_at=now if batch else last_answer,
-        fault=one.fault.problem() if one.fault else None,
-    )
 
 
 def _arrivals(

@@ -63,6 +63,14 @@ class Settings(BaseSettings):
         default=HttpUrl("https://api.carbonintensity.org.uk"),
         description="Base address of the Carbon Intensity API.",
     )
+    neso_url: HttpUrl = Field(
+        default=HttpUrl("https://api.neso.energy/api/3/action"),
+        description="Base address of NESO's data portal (CKAN actions).",
+    )
+    elexon_url: HttpUrl = Field(
+        default=HttpUrl("https://data.elexon.co.uk/bmrs/api/v1"),
+        description="Base address of Elexon's Insights API.",
+    )
     http_timeout_s: float = Field(
         default=20.0, gt=0, le=300, description="Seconds a source may take to answer one request."
     )
@@ -80,7 +88,23 @@ class Settings(BaseSettings):
     schedule: Literal["on", "off"] = Field(
         default="on", description="Whether `pylon serve` runs the pipeline at minutes 12 and 42."
     )
+    secret: str | None = Field(
+        default=None,
+        min_length=16,
+        description="What signs the cursors of paged answers; where several servers share the work, the same for "
+        "all. A new one for each process when unset.",
+        json_schema_extra={"secret": True},
+    )
     pool_size: int = Field(default=8, ge=1, le=100, description="Database connections per process.")
+
+    @property
+    def base_urls(self) -> dict[str, str]:
+        """The addresses of the grid APIs, by the API: `elexon_url` is that of `elexon`."""
+        return {
+            "carbon_intensity": str(self.carbon_intensity_url),
+            "neso": str(self.neso_url),
+            "elexon": str(self.elexon_url),
+        }
 
     @field_validator("host")
     @classmethod

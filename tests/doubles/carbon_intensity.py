@@ -1,9 +1,4 @@
-"""A stand-in for the Carbon Intensity API: a real HTTP server on loopback with the real API's routes and shapes.
-
-    with StandIn(now=datetime(2026, 8, 17, 8, 10, tzinfo=UTC)) as api:
-        api.answer(serverrefusal(), times=2)     # the next two requests fail
-        ...                                     # ask api.url
-        assert api.count("/intensity/factors") == 3
+"""A stand-in for the Carbon Intensity API: the real API's routes and shapes.
 
 It answers what is past with an `actual`, what is ahead without one up to 48 h, and nothing beyond. Shapes, limits
 and error bodies are those recorded from the real API by November 2026; one is not on record, and marked below.
@@ -11,33 +6,33 @@ and error bodies are those recorded from the real API by November 2026; one is n
 
 from __future__ import annotations
 
-import asyncio
-import socket
-import threading
-import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self
 
-import orjson
-import uvicorn
-from starlette.applications import Starlette
-from starlette.middleware.gzip import GZipMiddleware
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 from pylon.ontology.calendar import HALF_HOUR, LONDON, floor, half_hours, periods_in
 from tests.doubles import carbon_series
-from tests.doubles.answers import BAD_TIME, Answer, refusal
-from tests.doubles.carbon_series import FACTORS, REGIONS, Series, ending_in, made_up, mix, nothing, replay, stamp
-from tests.doubles.clock import Clock
+from tests.doubles.answers import BAD_TIME, refusal
+from tests.doubles.carbon_faults import Fault, faulty, misshapen
+from tests.doubles.carbon_series import (
+    FACTORS,
+    REGIONS,
+    HalfHour,
+    Series,
+    ending_in,
+    made_up,
+    mix,
+    nothing,
+    replay,
+    revised,
+    stamp,
+)
+from tests.doubles.server import Refused, Server, endpoint
 
-__all__ = ["Seen", "StandIn"]
+__all__ = ["Fault", "StandIn"]
 
 _LONGEST_RANGE = timedelta(days=14)
 _SPANS = {"fw24h": timedelta(hours=24), "fw48h": timedelta(hours=48), "pt24h": timedelta(hours=-24)}
@@ -48,20 +43,12 @@ _BAD_DATE = (
 _BAD_REGION = "Please enter a valid region ID i.e. 1-17."
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A request that came in, and when by the monotonic clock, in seconds."""
-
-    path: str
-    headers: Mapping[str, str]
-    at_s: float
-
-
-class StandIn:
-    """The stand-in: a context manager with a `url`, a movable `clock` and a record of `requests`.
+class StandIn(Server):
+    """The stand-in for the Carbon Intensity API.
 
     `series` gives the national carbon intensity, made up unless told. `horizon` is how far ahead there is a
-    forecast, `actual_delay` how long after its half hour an actual appears; both may be changed at any time.
+    forecast, `actual_delay` how long after its half hour an actual appears, `revises` whether a forecast differs
+    from the one made half an hour before. All may be changed at any time.
     """
 
     def __init__(
@@ -71,19 +58,14 @@ class StandIn:
         series: Series = made_up,
         horizon: timedelta = timedelta(hours=48),
         actual_delay: timedelta = timedelta(minutes=15),
+        revises: bool = False,
     ) -> None:
-        self.clock = Clock(now)
+        super().__init__(now=now, routes=self._routes())
         self.series = series
         self.horizon = horizon
         self.actual_delay = actual_delay
-        self._at_first = (now, series, horizon, actual_delay)
-        self.requests: list[Seen] = []
-        self.url = ""
-        self._recorded: dict[str, bytes] = {}
-        self._planned: list[tuple[str, Answer, int | None]] = []
-        self._lock = threading.Lock()
-        self._closing = False
-        self._real = GZipMiddleware(self._recorded_or(Starlette(routes=self._routes())), compresslevel=5)
+        self.revises = revises
+        self._at_first = (series, horizon, actual_delay, revises)
 
     @classmethod
     def replay(cls, folder: Path, *, now: datetime) -> Self:
@@ -109,97 +91,10 @@ class StandIn:
             api.serve_recorded(path, bodies / file)
         return api
 
-    def __enter__(self) -> Self:
-        listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            self._app, interface="asgi3", log_level="critical", access_log=False, lifespan="off", ws="none"
-        )
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, args=([listener],), daemon=True)
-        self._thread.start()
-        until = time.monotonic() + 10
-        while not self._server.started:
-            assert time.monotonic() < until, "the stand-in did not start within 10 s"
-            time.sleep(0.005)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closing = True
-        self._server.should_exit = True
-        self._thread.join(timeout=10)
-
     def reset(self) -> None:
-        """Forget plans, requests and what was moved or changed, so that tests may share one server."""
-        with self._lock:
-            self._planned.clear()
-        self.requests.clear()
-        self.clock.now, self.series, self.horizon, self.actual_delay = self._at_first
-
-    def serve_recorded(self, path: str, file: Path) -> None:
-        """Serve the bytes of `file` for exactly `path`."""
-        self._recorded[path] = file.read_bytes()
-
-    def answer(self, answer: Answer, *, times: int | None = 1, path: str = "/") -> None:
-        """Give `answer` to the next `times` requests (None: all) whose path starts with `path`; plans queue up."""
-        with self._lock:
-            self._planned.append((path, answer, times))
-
-    def count(self, path: str = "/") -> int:
-        """Return how many requests came for paths that start with `path`."""
-        return sum(seen.path.startswith(path) for seen in self.requests)
-
-    def counts(self) -> Counter[str]:
-        """Return how many requests came for each path."""
-        return Counter(seen.path for seen in self.requests)
-
-    # Serving
-
-    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
-        self.requests.append(Seen(scope["path"], headers, time.monotonic()))
-        planned = self._take_planned(scope["path"])
-        if planned is None:
-            await self._real(scope, receive, send)
-        else:
-            await self._send_planned(planned, send)
-
-    def _take_planned(self, path: str) -> Answer | None:
-        with self._lock:
-            for place, (prefix, answer, times) in enumerate(self._planned):
-                if path.startswith(prefix):
-                    if times is not None:
-                        self._planned[place : place + 1] = [(prefix, answer, times - 1)] if times > 1 else []
-                    return answer
-        return None
-
-    async def _send_planned(self, answer: Answer, send: Send) -> None:
-        await self._wait(answer.wait_s)
-        length = len(answer.body) + 100 * answer.broken_off
-        headers = {"Content-Type": "application/json", "Content-Length": str(length), **answer.headers}
-        raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-        if answer.drip_s is not None:
-            for byte in answer.body:
-                if self._closing:
-                    break
-                await send({"type": "http.response.body", "body": bytes([byte]), "more_body": True})
-                await self._wait(answer.drip_s)
-            return
-        await send({"type": "http.response.body", "body": answer.body, "more_body": answer.broken_off})
-
-    async def _wait(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0 and not self._closing:
-            await asyncio.sleep(min(left, 0.02))
-
-    def _recorded_or(self, routes: Starlette) -> Any:
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            body = self._recorded.get(scope["path"])
-            served = routes if body is None else Response(body, media_type="application/json")
-            await served(scope, receive, send)
-
-        return app
+        """Forget plans, faults, requests and what was moved or changed."""
+        super().reset()
+        self.series, self.horizon, self.actual_delay, self.revises = self._at_first
 
     # Answering
 
@@ -219,7 +114,20 @@ class StandIn:
             "/regional/intensity/{start}/{span}": self._regional,
             "/regional/intensity/{start}/{span}/regionid/{region}": self._region,
         }
-        return [Route(path, _endpoint(answer)) for path, answer in answers.items()]
+        return [Route(path, endpoint(self._told(path, answer))) for path, answer in answers.items()]
+
+    def _told(self, path: str, answer: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        """Return the endpoint with those faults of its path and of its bodies that are switched on."""
+        failing = Fault.GENERATION_FAILS if path.startswith("/generation") else Fault.REGIONAL_FAILS
+
+        def tell(**parts: str) -> dict[str, Any]:
+            if failing in self.faults and not path.startswith("/intensity"):
+                raise Refused(500, refusal("500 Internal Server Error", "Requested resource not found."))
+            if Fault.NOTHING_AHEAD in self.faults and parts.get("span", "").startswith("fw"):
+                return {}
+            return misshapen(answer(**parts), self.faults)
+
+        return tell
 
     def _intensity(self, start: str, span: str) -> dict[str, Any]:
         return {"data": self._national(ending_in(*_range(start, span)))}
@@ -235,12 +143,12 @@ class StandIn:
             asked = today if day is None else datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=LONDON).date()
             number = None if period is None else int(period)
         except ValueError:
-            raise _Refused(_BAD_DATE) from None
+            raise _refused(_BAD_DATE) from None
         day_of = list(half_hours(_midnight(asked), _midnight(asked) + periods_in(asked) * HALF_HOUR))
         if number is None:
             return {"data": self._national(day_of)}
         if not 1 <= number <= 48:
-            raise _Refused(_BAD_DATE)
+            raise _refused(_BAD_DATE)
         return {"data": self._national(day_of[number - 1 : number])}
 
     def _generation(self, start: str, span: str) -> dict[str, Any]:
@@ -263,7 +171,8 @@ class StandIn:
     def _region(self, start: str, span: str, region: str) -> dict[str, Any]:
         region_id, rows = _region_id(region), []
         for at in ending_in(*_range(start, span)):
-            if values := self._ahead(at) and carbon_series.regional(self.series, at, region_id):
+            if half_hour := self._regionally(at):
+                values = carbon_series.regional(half_hour, at, region_id)
                 rows.append({"from": stamp(at), "to": stamp(at + HALF_HOUR), **values})
         return {"data": {**_names(region_id), "data": rows}} if rows else {}
 
@@ -273,47 +182,46 @@ class StandIn:
         return {"data": [answer["data"]]} if answer else {}
 
     def _national(self, half_hours: Iterable[datetime]) -> list[dict[str, Any]]:
-        now, delay = self.clock.now, self.actual_delay
-        rows = (carbon_series.national(self.series, at, now, delay) for at in half_hours if self._ahead(at))
-        return [row for row in rows if row]
+        settled = self.clock.now - self.actual_delay - HALF_HOUR
+        ends = self._horizon(timedelta(hours=14))
+        known = ((at, self._known(at)) for at in half_hours if at < ends)
+        return [carbon_series.national(one, at, is_settled=at <= settled) for at, one in known if one]
 
     def _mix(self, at: datetime) -> dict[str, Any] | None:
-        half_hour = self.series(at)
+        half_hour = self._known(at)
         if half_hour is None:
             return None
-        gco2_kwh = half_hour.actual or half_hour.forecast or 0
-        return {"from": stamp(at), "to": stamp(at + HALF_HOUR), "generationmix": mix(gco2_kwh, at)}
+        return {"from": stamp(at), "to": stamp(at + HALF_HOUR), "generationmix": mix(half_hour.generated, at)}
 
     def _regions(self, at: datetime) -> dict[str, Any] | None:
-        if not self._ahead(at) or self.series(at) is None:
+        half_hour = self._regionally(at)
+        if half_hour is None:
             return None
-        regions = [{**_names(id_), **(carbon_series.regional(self.series, at, id_) or {})} for id_ in REGIONS]
+        regions = [{**_names(id_), **carbon_series.regional(half_hour, at, id_)} for id_ in REGIONS]
         return {"from": stamp(at), "to": stamp(at + HALF_HOUR), "regions": regions}
 
-    def _ahead(self, at: datetime) -> bool:
-        return at < self.clock.now + self.horizon
+    def _regionally(self, at: datetime) -> HalfHour | None:
+        return self._known(at) if at < self._horizon(timedelta(hours=15)) else None
+
+    def _known(self, at: datetime) -> HalfHour | None:
+        now = self.clock.now
+        half_hour = faulty(self.series(at), at, now, self.faults)
+        return revised(half_hour, at, now) if half_hour and self.revises else half_hour
+
+    def _horizon(self, shortened: timedelta) -> datetime:
+        """Return when the forecast ends; `shortened` is how far it reaches when it is short."""
+        return self.clock.now + (shortened if Fault.SHORT_HORIZON in self.faults else self.horizon)
 
 
-class _Refused(Exception):
-    """A request the API refuses with 400 and this message."""
-
-
-def _endpoint(answer: Callable[..., Any]) -> Callable[[Request], Any]:
-    async def endpoint(request: Request) -> Response:
-        try:
-            status, body = 200, orjson.dumps(answer(**request.path_params), option=orjson.OPT_INDENT_2)
-        except _Refused as refused:
-            status, body = 400, refusal("400 Bad Request", str(refused))
-        return Response(body, status, media_type="application/json")
-
-    return endpoint
+def _refused(message: str) -> Refused:
+    return Refused(400, refusal("400 Bad Request", message))
 
 
 def _time(text: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%MZ").replace(tzinfo=UTC)
     except ValueError:
-        raise _Refused(BAD_TIME) from None
+        raise _refused(BAD_TIME) from None
 
 
 def _range(start: str, span: str) -> tuple[datetime, datetime]:
@@ -321,13 +229,13 @@ def _range(start: str, span: str) -> tuple[datetime, datetime]:
     until = at + _SPANS[span] if span in _SPANS else _time(span)
     # That a longer range is a 400 is on record; its wording is not, so the wording here is the API's other one.
     if abs(until - at) > _LONGEST_RANGE:
-        raise _Refused(BAD_TIME)
+        raise _refused(BAD_TIME)
     return min(at, until), max(at, until)
 
 
 def _region_id(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 17:
-        raise _Refused(_BAD_REGION)
+        raise _refused(_BAD_REGION)
     return int(text)
 
 

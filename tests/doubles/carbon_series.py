@@ -1,7 +1,8 @@
 """What the stand-in for the Carbon Intensity API knows: a national series, and all that is derived from it.
 
-The national series is either NESO's of 2023 (the replay pack, its faults left in) or made up. Regions and mixes are
-made up by formulas of the national value in every case: plausible, repeatable, never measured.
+The national series is either the API's of 2023 (the replay pack, its faults left in) or made up. Regions and mixes
+are made up by formulas in every case: plausible, repeatable, never measured. The national mix of 2023 follows
+NESO's own hourly carbon intensity of that year, which the faults of the API are not in.
 """
 
 from __future__ import annotations
@@ -10,15 +11,28 @@ import csv
 import gzip
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from pylon.ontology.calendar import HALF_HOUR, floor
-from pylon.ontology.carbon import FACTORS_GCO2_KWH, index
+from pylon.ontology.carbon import FACTORS_GCO2_KWH, FUEL_FACTOR, index
+from pylon.ontology.enums import Fuel
 
-__all__ = ["FACTORS", "REGIONS", "HalfHour", "Series", "ending_in", "made_up", "mix", "nothing", "replay", "stamp"]
+__all__ = [
+    "FACTORS",
+    "REGIONS",
+    "HalfHour",
+    "Series",
+    "ending_in",
+    "made_up",
+    "mix",
+    "nothing",
+    "replay",
+    "revised",
+    "stamp",
+]
 
 FACTORS = dict(FACTORS_GCO2_KWH)
 
@@ -46,14 +60,27 @@ REGIONS: dict[int, tuple[str, str, float]] = {
 
 _REPLAY_YEAR = 2023
 
+# Exactly these, in this order.
+_FUELS = ("biomass", "coal", "imports", "gas", "nuclear", "other", "hydro", "solar", "wind")
+
 
 @dataclass(frozen=True, slots=True)
 class HalfHour:
-    """The national value of one half hour in gCO2/kWh; `word` is the series' own index once it is settled."""
+    """The national value of one half hour in gCO2/kWh; `word` is the series' own index once it is settled.
+
+    `truth` is what the mix comes to where that is not the actual, or the forecast for want of one.
+    """
 
     forecast: int | None
     actual: int | None
     word: str | None = None
+    truth: float | None = None
+
+    @property
+    def generated(self) -> float:
+        """What the mix of the half hour comes to."""
+        known = (value for value in (self.truth, self.actual, self.forecast) if value is not None)
+        return next(known, 0)
 
 
 Series = Callable[[datetime], HalfHour | None]
@@ -65,6 +92,18 @@ def made_up(at: datetime) -> HalfHour:
     hours = at.timestamp() / 3600
     forecast = round(160 + 60 * math.sin(hours * math.tau / 24 - 2) + 40 * math.sin(hours * math.tau / 101))
     return HalfHour(forecast, forecast + round(12 * math.sin(hours * math.tau / 7)))
+
+
+def revised(half_hour: HalfHour, at: datetime, now: datetime) -> HalfHour:
+    """Return the half hour with the forecast as it stood at `now`: the further ahead, the further off the last.
+
+    Forecasts are made every half hour; the revisions are made up, the same whenever they are asked for.
+    """
+    ahead_hours = max((at - floor(now)) / timedelta(hours=1), 0)
+    if half_hour.forecast is None or ahead_hours == 0:
+        return half_hour
+    off = math.sin(floor(now).timestamp() / 7_919 + at.timestamp() / 5_413) * min(ahead_hours, 48)
+    return replace(half_hour, forecast=max(half_hour.forecast + round(off), 1))
 
 
 def nothing(at: datetime) -> None:
@@ -81,7 +120,7 @@ def replay(folder: Path) -> Series:
             return rows.get(stamp(start))
         day = 28 if (start.month, start.day) == (2, 29) else start.day
         half_hour = rows.get(stamp(start.replace(year=_REPLAY_YEAR, day=day)))
-        return half_hour and HalfHour(half_hour.forecast, half_hour.actual)
+        return half_hour and replace(half_hour, word=None)
 
     return at
 
@@ -92,7 +131,7 @@ def _half_hour(row: dict[str, str]) -> HalfHour | None:
     forecast, actual = (
         int(float(value)) if value else None for value in (row["ci_api_forecast"], row["ci_api_actual"])
     )
-    return HalfHour(forecast, actual, row["ci_api_index"] or None)
+    return HalfHour(forecast, actual, row["ci_api_index"] or None, float(row["ci_actual_hourly"]))
 
 
 def stamp(at: datetime) -> str:
@@ -112,26 +151,19 @@ def ending_in(start: datetime, end: datetime) -> Iterator[datetime]:
         at += HALF_HOUR
 
 
-def national(series: Series, at: datetime, now: datetime, delay: timedelta) -> dict[str, Any] | None:
-    """Return one national row as of `now`, or None in a hole: `actual` comes `delay` after the half hour ends."""
-    half_hour = series(at)
-    if half_hour is None:
-        return None
-    settled = at + HALF_HOUR + delay <= now
-    actual = half_hour.actual if settled else None
+def national(half_hour: HalfHour, at: datetime, *, is_settled: bool) -> dict[str, Any]:
+    """Return one national row, with an `actual` once the half hour is settled."""
+    actual = half_hour.actual if is_settled else None
     value = half_hour.forecast if actual is None else actual
-    word = (settled and half_hour.word) or (None if value is None else index(value, at.year).value)
+    word = (is_settled and half_hour.word) or (None if value is None else index(value, at.year).value)
     values = {"forecast": half_hour.forecast, "actual": actual, "index": word}
     # The API's key order is not constant within one answer.
     ordered = values if at.minute else {key: values[key] for key in ("actual", "forecast", "index")}
     return {"from": stamp(at), "to": stamp(at + HALF_HOUR), "intensity": ordered}
 
 
-def regional(series: Series, at: datetime, region_id: int) -> dict[str, Any] | None:
+def regional(half_hour: HalfHour, at: datetime, region_id: int) -> dict[str, Any]:
     """Return the values of one region, made up from the national forecast; regional rows have no `actual`."""
-    half_hour = series(at)
-    if half_hour is None:
-        return None
     forecast = min(round((half_hour.forecast or 0) * REGIONS[region_id][2]), 390)
     return {
         "intensity": {"forecast": forecast, "index": index(forecast, at.year).value},
@@ -139,14 +171,24 @@ def regional(series: Series, at: datetime, region_id: int) -> dict[str, Any] | N
     }
 
 
-def mix(gco2_kwh: int, at: datetime) -> list[dict[str, Any]]:
-    """Return nine shares that go with a carbon intensity: whole ones as integers, sum 100.0 or 100.1."""
-    gas = min(round(gco2_kwh / 394 * 900), 900)
-    rest = 1000 - gas
-    shares = {"biomass": rest // 20, "coal": 0, "imports": rest // 5, "gas": gas, "nuclear": rest // 5}
-    shares |= {"other": 0, "hydro": rest // 50, "solar": rest // 10 if 7 <= at.hour < 19 else 0}
-    shares["wind"] = 1000 - sum(shares.values()) + (at.minute == 30)
-    tenths = {fuel: share // 10 if share % 10 == 0 else share / 10 for fuel, share in shares.items()}
+def mix(gco2_kwh: float, at: datetime) -> list[dict[str, Any]]:
+    """Return nine shares that come to a carbon intensity of at most 500, within 1 gCO2/kWh by `FUEL_FACTOR`.
+
+    Whole ones are integers; the sum is 100.0 or 100.1.
+    """
+    some = min(gco2_kwh / 100, 1.0)
+    shares = {Fuel.BIOMASS: round(50 * some), Fuel.COAL: 0, Fuel.IMPORTS: round(80 * some)}
+    left = gco2_kwh - sum(FUEL_FACTOR[fuel] * share for fuel, share in shares.items()) / 1000
+    gas = min(left / FUEL_FACTOR[Fuel.GAS], 0.6)
+    coal = max(left - gas * FUEL_FACTOR[Fuel.GAS], 0) / FUEL_FACTOR[Fuel.COAL]
+    shares |= {Fuel.GAS: round(max(gas, 0) * 1000), Fuel.COAL: round(coal * 1000)}
+    clean = 1000 - sum(shares.values())
+    shares |= {Fuel.NUCLEAR: clean // 4, Fuel.OTHER: 0, Fuel.HYDRO: clean // 20}
+    shares |= {Fuel.SOLAR: clean // 8 if 7 <= at.hour < 19 else 0}
+    shares[Fuel.WIND] = 1000 - sum(shares.values()) + (at.minute == 30)
+    tenths = {
+        fuel: shares[fuel] // 10 if shares[fuel] % 10 == 0 else shares[fuel] / 10 for fuel in map(Fuel, _FUELS)
+    }
     if at.minute:
         return [{"perc": percent, "fuel": fuel} for fuel, percent in tenths.items()]
     return [{"fuel": fuel, "perc": percent} for fuel, percent in tenths.items()]

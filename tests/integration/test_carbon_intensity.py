@@ -19,7 +19,7 @@ import pytest
 from pylon.errors import SourceChanged, SourceUnavailable
 from pylon.ontology.calendar import HALF_HOUR, floor, half_hours
 from pylon.ontology.carbon import FACTORS_GCO2_KWH
-from pylon.sources.carbon_intensity import DATA_SOURCE, SOURCES, Factors, Generation, National, Regional
+from pylon.sources.carbon_intensity import SOURCES, Factors, Generation, National, Regional
 from pylon.sources.feed import Batch, Request
 from pylon.sources.http import Http
 from tests.doubles.answers import (
@@ -61,7 +61,7 @@ def request(api: StandIn, http: Http, start: datetime | None = None, end: dateti
         end=end or floor(now) + 2 * DAY,
         seed=1,
         http=http,
-        base_urls={DATA_SOURCE: api.url},
+        base_urls={"carbon_intensity": api.url},
     )
 
 

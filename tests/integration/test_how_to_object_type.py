@@ -65,7 +65,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iter
     start = contents(root)
     (class_block,) = blocks("python")
     module = root / MODULE
-    text = module.read_text("utf-8").replace('__all__ = ["CreatedAt"', '__all__ = ["CoolingUnit", "CreatedAt"')
+    text = module.read_text("utf-8").replace("__all__ = [", '__all__ = [\n    "CoolingUnit",', 1)
     module.write_text(f"{text}\n\n{class_block}", "utf-8")
     write_migration, *commands = blocks("sh")
     run(root, dsn, write_migration)

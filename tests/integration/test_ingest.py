@@ -14,19 +14,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pylon.errors import Invalid
+from pylon.ontology import carbon
 from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.enums import Fuel
 from pylon.ontology.fleet import DataCentre
 from pylon.services import ingest
 from pylon.services.ingest import Stored
 from pylon.services.score_stress import STRESS_SOURCE, score_stress
-from pylon.sources.feed import SIMULATED, Batch, NationalReading, RegionalReading, Supply, Terms
+from pylon.sources.feed import SIMULATED, Batch, NationalReading, RegionalReading
 from pylon.store.database import Database, json_text
 from tests.conftest import LOGIN, NOW, Tenants
 from tests.doubles.postgres import Cluster
 
 AT = NOW
 RUN = UUID(int=1)
+RANKS = {SIMULATED: 0, "forecast_api": 30, "api": 50, "other": 50, "demand_api": 50, "other_api": 50}
 GRID = "pylon_ingest_tests"
 
 _ticks = itertools.count(1)
@@ -66,20 +68,6 @@ def empty_grid(cluster: Cluster) -> Callable[[], None]:
     return run
 
 
-def terms(label: str) -> Terms:
-    return Terms(
-        name=label,
-        title=label,
-        data_source=label,
-        supplies=frozenset(Supply),
-        homepage="",
-        licence="",
-        attribution="",
-        cadence=HALF_HOUR,
-        delay=timedelta(0),
-    )
-
-
 def store(
     database: Database,
     *readings: NationalReading | RegionalReading,
@@ -95,7 +83,7 @@ def store(
         **more,
     )
     with database.as_ingest() as transaction:
-        return ingest.store_batch(transaction, terms(source), batch, run_id=RUN, now=now or later())
+        return ingest.store_batch(transaction, source, batch, ranks=RANKS, run_id=RUN, now=now or later())
 
 
 def national(**values: Any) -> NationalReading:
@@ -270,12 +258,100 @@ def test_the_computed_index_goes_by_the_actual_that_stays(database: Database) ->
     assert row["carbon_index_computed"] == index
 
 
+# Values withheld
+
+
+ACTUAL, FORECAST = "carbon_intensity_actual", "carbon_intensity_forecast"
+
+
+def test_an_actual_that_is_withheld_is_taken_back(database: Database) -> None:
+    store(database, national(carbon_intensity_forecast=100, carbon_intensity_actual=400, carbon_index="very high"))
+    withheld = national(carbon_intensity_forecast=100, withheld=frozenset({ACTUAL}))
+    assert store(database, withheld).written == 1
+    row = signal(database)
+    assert (row[FORECAST], row[ACTUAL], row["carbon_index"], row["is_forecast"]) == (100, None, None, True)
+    assert row["carbon_index_computed"] == carbon.index(100, AT.year)
+    assert store(database, withheld).written == 0
+
+
+def test_a_forecast_that_is_withheld_stays_as_it_was(database: Database) -> None:
+    store(database, national(carbon_intensity_forecast=100, carbon_index="low"))
+    known = signal(database)
+    assert store(database, national(withheld=frozenset({FORECAST}))).written == 0
+    assert signal(database) == known
+    assert store(database, national(carbon_intensity_actual=30, withheld=frozenset({FORECAST}))).written == 1
+    assert (signal(database)[FORECAST], signal(database)[ACTUAL]) == (100, 30)
+
+
+def test_where_both_are_withheld_the_forecast_stays_with_its_index(database: Database) -> None:
+    store(database, national(carbon_intensity_forecast=100, carbon_index="low"))
+    known = signal(database)
+    assert store(database, national(withheld=frozenset({FORECAST, ACTUAL}))).written == 0
+    assert signal(database) == known
+
+
+def test_a_half_hour_of_which_all_is_withheld_says_who_gave_it_and_nothing_else(database: Database) -> None:
+    assert store(database, national(withheld=frozenset({FORECAST, ACTUAL}))).written == 1
+    row = signal(database)
+    assert (row["data_source"], row[FORECAST], row[ACTUAL], row["carbon_index_computed"]) == (
+        "api",
+        None,
+        None,
+        None,
+    )
+
+
+def test_a_simulated_forecast_does_not_stand_in_under_a_real_label(database: Database) -> None:
+    store(database, national(carbon_intensity_forecast=100), source=SIMULATED)
+    store(database, national(withheld=frozenset({FORECAST})))
+    row = signal(database)
+    assert (row["data_source"], row[FORECAST], row["carbon_index_computed"]) == ("api", None, None)
+
+
+def test_the_word_of_an_actual_stays_with_it(database: Database) -> None:
+    store(database, national(carbon_intensity_forecast=100, carbon_intensity_actual=400, carbon_index="very high"))
+    store(database, national(carbon_intensity_forecast=100, carbon_index="low"))
+    assert (signal(database)[ACTUAL], signal(database)["carbon_index"]) == (400, "very high")
+
+
+# Several real sources
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["unknown_import", "forecast_api", "api"])))
+def test_the_higher_rank_is_kept_whatever_the_order(order: tuple[str, ...], database: Database) -> None:
+    values = {"unknown_import": 1, "forecast_api": 2, "api": 3}
+    for source in order:
+        store(database, national(demand_mw=values[source]), source=source)
+    assert (signal(database)["demand_mw"], signal(database)["provenance"]) == (3, {"demand": "api"})
+
+
+def test_of_equal_ranks_the_later_is_kept(database: Database) -> None:
+    store(database, national(demand_mw=1), regional(carbon_intensity_forecast=1))
+    store(database, national(demand_mw=2), regional(carbon_intensity_forecast=2), source="other")
+    assert (signal(database)["demand_mw"], region(database)["carbon_intensity_forecast"]) == (2, 2)
+
+
+def test_a_label_that_no_source_carries_ranks_above_a_simulated_one_and_below_a_known_one(
+    database: Database,
+) -> None:
+    store(database, national(demand_mw=1), regional(carbon_intensity_forecast=1), source="my_meter")
+    store(database, national(demand_mw=2), regional(carbon_intensity_forecast=2), source=SIMULATED)
+    assert (signal(database)["demand_mw"], region(database)["carbon_intensity_forecast"]) == (1, 1)
+    store(database, national(demand_mw=3), regional(carbon_intensity_forecast=3), source="forecast_api")
+    assert (signal(database)["demand_mw"], region(database)["carbon_intensity_forecast"]) == (3, 3)
+
+
 # Simulated and real
 
 
 QUANTITIES: Mapping[str, tuple[Mapping[str, Any], Mapping[str, Any], str]] = {
     "carbon": ({"carbon_intensity_forecast": 1}, {"carbon_intensity_forecast": 2}, "carbon_intensity_forecast"),
     "demand": ({"demand_mw": 1}, {"demand_mw": 2}, "demand_mw"),
+    "system_price": (
+        {"system_price_gbp_mwh": Decimal(1)},
+        {"system_price_gbp_mwh": Decimal(2)},
+        "system_price_gbp_mwh",
+    ),
     "price": (
         {"wholesale_price_gbp_mwh": Decimal(1)},
         {"wholesale_price_gbp_mwh": Decimal(2)},
@@ -370,7 +446,7 @@ def test_an_unknown_fuel_is_refused_and_nothing_of_its_batch_kept(database: Data
         }
     ]
     with pytest.raises(Invalid, match="generation_mix_fuel_type_valid"), database.as_ingest() as transaction:
-        transaction.value("ingest_national", rows=json_text(rows), now=NOW)
+        transaction.value("ingest_national", rows=json_text(rows), ranks=json_text(RANKS), now=NOW)
     assert fetch(database, "select id from public.grid_signals") == []
 
 
@@ -437,6 +513,18 @@ def test_the_same_series_is_not_kept_twice_and_a_changed_one_is(database: Databa
     assert store(database, national(demand_mw=2), now=NOW + 2 * HALF_HOUR).vintages == 1
     assert store(database, national(demand_mw=1), now=NOW + 3 * HALF_HOUR).vintages == 1
     assert [row["half_hour_values"] for row in vintages(database)] == [[1.0], [2.0], [1.0]]
+
+
+def test_the_end_of_a_series_that_has_not_changed_is_not_kept_again(database: Database) -> None:
+    """What one run looked back for and the next did not is no news; half hours that are gone from the end are."""
+    four = [national(starts_at=AT + n * HALF_HOUR, demand_mw=n + 1) for n in range(4)]
+    assert store(database, *four, now=NOW).vintages == 1
+    assert store(database, *four[2:], now=NOW + HALF_HOUR).vintages == 0
+    assert store(database, *four[:2], now=NOW + 2 * HALF_HOUR).vintages == 1
+    assert store(database, *four, now=NOW + 3 * HALF_HOUR).vintages == 1
+    assert (
+        store(database, national(starts_at=AT + 4 * HALF_HOUR, demand_mw=5), now=NOW + 4 * HALF_HOUR).vintages == 1
+    )
 
 
 def test_the_same_values_from_another_source_are_another_vintage(database: Database) -> None:

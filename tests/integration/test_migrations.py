@@ -172,4 +172,3 @@ def test_the_statements_of_our_own_files_end_where_postgresql_ends_them(new_data
             for statement in split(migration.text):
                 # The extended protocol takes exactly one statement.
                 connection.execute(statement.encode(), prepare=True)
-            connection.rollback()

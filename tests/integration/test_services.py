@@ -62,12 +62,12 @@ def test_no_operator_shows_its_secrets(world):
 def test_readiness_is_of_the_last_run_that_stored_anything(world, api):
     before = readiness(world.database, world.operator_id, world.now)
     assert (before.ready, before.data_age_s, before.stale) == (False, None, False)
-    world.run(sources=[Factors()])
+    world.run(sources=[National()])
     fresh = readiness(world.database, world.operator_id, world.now)
     assert (fresh.ready, fresh.data_age_s, fresh.stale) == (True, 0, False)
     api.answer(server_error(), times=None)
     api.clock.advance(FRESH_FOR)
-    world.run(sources=[Factors()])  # it fails
+    world.run(sources=[National()])  # it fails
     aged = readiness(world.database, world.operator_id, world.now)
     assert (aged.ready, aged.data_age_s, aged.stale) == (True, FRESH_FOR.total_seconds(), False)
     api.clock.advance(timedelta(seconds=1))

@@ -260,13 +260,14 @@ def _grants(row: type[Row], on: str) -> Iterator[str]:
 
 def _function_grants() -> str:
     names = (
-        "public.ingest_national(jsonb, timestamptz)",
-        "public.ingest_regional(jsonb, text, timestamptz)",
-        "public.ingest_factors(jsonb, text, timestamptz)",
+        "public.ingest_national(jsonb, jsonb, timestamptz)",
+        "public.ingest_regional(jsonb, text, jsonb, timestamptz)",
+        "public.ingest_factors(jsonb, text, jsonb, timestamptz)",
         "public.record_vintages(jsonb, uuid, timestamptz)",
+        "public.record_flags(jsonb, jsonb, uuid, timestamptz)",
         "public.take_lease(text, uuid, timestamptz, integer)",
         "public.release_lease(text, uuid)",
-        "private.accepts(text, text)",
+        "private.accepts(text, text, jsonb)",
     )
     return "\n".join(
         f"revoke all on function {name} from public, anon, authenticated, service_role;\n"

@@ -32,7 +32,16 @@ from pylon.ontology.types import (
     Word,
 )
 
-__all__ = ["CreatedAt", "DataCentre", "IsSimulated", "Operator", "OperatorId", "StorageAsset", "UpdatedAt"]
+__all__ = [
+    "CreatedAt",
+    "DataCentre",
+    "IsSimulated",
+    "Operator",
+    "OperatorId",
+    "StorageAsset",
+    "TariffRate",
+    "UpdatedAt",
+]
 
 CreatedAt = Annotated[Instant, Column(default="now()"), Field(description="When the row was created")]
 UpdatedAt = Annotated[Instant, Column(default="now()"), Field(description="When the row last changed")]
@@ -123,6 +132,9 @@ class DataCentre(ObjectType):
     base_load_mw: Annotated[
         Megawatts, Field(ge=0, description="Facility power drawn by what Pylon does not schedule")
     ] = Decimal(0)
+    tariff: Annotated[
+        Word | None, Field(description="Tariff the site buys at (tariff_rates.tariff); null: the wholesale price")
+    ] = None
     published: Annotated[
         bool,
         Field(description="Whether the site's spare capacity is offered in the market catalog to everyone"),
@@ -181,3 +193,24 @@ class StorageAsset(ObjectType):
     is_simulated: IsSimulated = False
     created_at: CreatedAt
     updated_at: UpdatedAt
+
+
+class TariffRate(ObjectType):
+    """What an operator pays for electricity on one of its tariffs, from one moment until the tariff's next rate."""
+
+    table: ClassVar[Table] = Table(
+        "tariff_rates", Scope.TENANT, unique=(("operator_id", "id"), ("operator_id", "tariff", "starts_at"))
+    )
+
+    operator_id: Annotated[
+        UUID,
+        Ref("Operator", "PAID_BY", doc="Rate is paid by operator"),
+        Field(description="The operator that buys at the rate"),
+    ]
+    tariff: Annotated[Word, Field(description="The operator's own name for the tariff")]
+    starts_at: Annotated[Instant, Field(description="From when the rate holds, until the tariff's next one")]
+    price_gbp_mwh: Annotated[
+        GbpPerMwh | None, Field(description="Price of energy, levies included; null: no price from here on")
+    ] = None
+    is_simulated: IsSimulated = False
+    created_at: CreatedAt

@@ -102,6 +102,9 @@ class GridSignal(ObjectType):
     wholesale_price_gbp_mwh: Annotated[GbpPerMwh | None, Field(description="Wholesale price; may be negative")] = (
         None
     )
+    system_price_gbp_mwh: Annotated[
+        GbpPerMwh | None, Field(description="Price of imbalance, known after the half hour; may be negative")
+    ] = None
     data_source: Annotated[
         ShortText | None,
         Field(description="Source of the row's carbon intensity; `simulated` when simulated"),
@@ -109,7 +112,7 @@ class GridSignal(ObjectType):
     provenance: Annotated[
         Json,
         Column(default="'{}'"),
-        Field(description="Source of each quantity: carbon, demand, price, stress, mix"),
+        Field(description="Source of each quantity: carbon, demand, price, system_price, stress, mix"),
     ] = {}
     is_forecast: Annotated[
         bool, Field(description="True until an actual carbon intensity is known for the half hour")

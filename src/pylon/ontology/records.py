@@ -36,7 +36,7 @@ class PipelineRun(Record):
 
     id: Annotated[UUID, Field(description="Primary key; what a decision names as the data it saw")]
     status: Annotated[RunStatus, Field(description="How the run stands")] = RunStatus.RUNNING
-    trigger: Annotated[ShortText, Field(description="What started it: command, timetable or start-up")]
+    trigger: Annotated[ShortText, Field(description="What started it: command, timetable, start-up or import")]
     started_at: Annotated[Instant, Field(description="When it started")]
     finished_at: Annotated[Instant | None, Field(description="When it committed, or failed")] = None
     report: Annotated[
@@ -52,7 +52,7 @@ class SignalVintage(Record):
     table: ClassVar[Table] = Table(
         "signal_vintages",
         Scope.SHARED,
-        key=("series", "recorded_at", "run_id"),
+        key=("series", "recorded_at", "run_id", "source"),
         append_only=True,
         partition_by="recorded_at",
     )

@@ -1,1 +1,1 @@
-"""THE NUMBERS: arrays in, arrays out; fleet, arrival, battery, forecast, stress. No I/O, clock or randomness."""
+"""THE NUMBERS: arrays in and out; fleet, arrival, battery, forecast, stress, quality. No I/O, clock, randomness."""

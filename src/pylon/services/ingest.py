@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pylon.ontology import carbon
 from pylon.ontology.calendar import HALF_HOUR, floor, half_hours, settlement_period
-from pylon.sources.feed import Batch, NationalReading, RegionalReading, Supply, Terms
+from pylon.sources.feed import Batch, NationalReading, RegionalReading, Supply
 from pylon.store.database import Transaction, json_text
 
 __all__ = ["Stored", "refresh_centres", "series_of", "store_batch"]
@@ -19,6 +19,7 @@ _NATIONAL_COLUMNS: Mapping[Supply, tuple[str, ...]] = {
     Supply.CARBON: ("carbon_intensity_forecast", "carbon_intensity_actual"),
     Supply.DEMAND: ("demand_mw",),
     Supply.PRICE: ("wholesale_price_gbp_mwh",),
+    Supply.SYSTEM_PRICE: ("system_price_gbp_mwh",),
 }
 
 
@@ -31,20 +32,27 @@ class Stored:
     vintages: int
 
 
-def store_batch(transaction: Transaction, terms: Terms, batch: Batch, *, run_id: UUID, now: datetime) -> Stored:
-    """Store the readings and factors of one source, and the vintage of each of its series."""
-    label = terms.data_source
+def store_batch(
+    transaction: Transaction, label: str, batch: Batch, *, ranks: Mapping[str, int], run_id: UUID, now: datetime
+) -> Stored:
+    """Store the readings and factors that came under one label, and the vintage of each of their series.
+
+    `ranks` says which of two labels is believed (`feed.ranks`). Until the transaction ends no other stores signals.
+    """
+    transaction.run("store_alone")
+    precedence = json_text(dict(ranks))
     seen = signals = others = 0
     if batch.national:
         rows = [row for reading in batch.national if (row := _national_row(reading, label))["provenance"]]
-        done = transaction.value("ingest_national", rows=json_text(rows), now=now)
+        done = transaction.value("ingest_national", rows=json_text(rows), ranks=precedence, now=now)
         seen, signals, others = _add((seen, signals, others), done)
     if batch.regional:
         rows = [_regional_row(reading) for reading in batch.regional]
-        done = transaction.value("ingest_regional", rows=json_text(rows), source=label, now=now)
+        done = transaction.value("ingest_regional", rows=json_text(rows), source=label, ranks=precedence, now=now)
         seen, signals, others = _add((seen, signals, others), done)
     if batch.factors:
-        written = transaction.value("ingest_factors", factors=json_text(dict(batch.factors)), source=label, now=now)
+        given = json_text(dict(batch.factors))
+        written = transaction.value("ingest_factors", factors=given, source=label, ranks=precedence, now=now)
         seen, signals = seen + len(batch.factors), signals + written
     series = [*_national_series(batch.national), *_regional_series(batch.regional)]
     vintages = 0
@@ -63,9 +71,10 @@ def _national_row(reading: NationalReading, label: str) -> dict[str, Any]:
     forecast, actual = reading.carbon_intensity_forecast, reading.carbon_intensity_actual
     known = actual if actual is not None else forecast
     given = {
-        Supply.CARBON: known,
+        Supply.CARBON: known if known is not None else reading.withheld or None,
         Supply.DEMAND: reading.demand_mw,
         Supply.PRICE: reading.wholesale_price_gbp_mwh,
+        Supply.SYSTEM_PRICE: reading.system_price_gbp_mwh,
         Supply.MIX: reading.mix or None,
     }
     return {
@@ -78,6 +87,8 @@ def _national_row(reading: NationalReading, label: str) -> dict[str, Any]:
         "carbon_index_computed": None if known is None else carbon.index(known, reading.starts_at.year),
         "demand_mw": reading.demand_mw,
         "wholesale_price_gbp_mwh": reading.wholesale_price_gbp_mwh,
+        "system_price_gbp_mwh": reading.system_price_gbp_mwh,
+        "withheld": sorted(reading.withheld) or None,
         "mix": reading.mix or None,
     }
 

@@ -26,6 +26,10 @@ class Outcome(StrEnum):
     """How a source fared in one run."""
 
     OK = "ok"
+    UNCHANGED = "unchanged"
+    """It said that it has published nothing since it was last read."""
+    NOT_DUE = "not_due"
+    """It was not asked: it publishes less often, or asks to be asked less often, than the pipeline runs."""
     FAILED = "failed"
 
 
@@ -59,10 +63,12 @@ class SourceReport(_Report):
     rows_unchanged: int = Field(default=0, description="Rows of signals and factors stored already as they came")
     rows_rejected: int = 0
     rejected: list[Refusal] = Field(default=[], description="The first of the rows refused, and why")
+    values_withheld: int = Field(default=0, description="Values stored raw in quality_flags and not served")
     half_hours_missing: int = 0
     gaps: list[Gap] = []
     seconds: float = Field(description="Seconds spent fetching and reading")
     fetched_at: datetime | None = Field(default=None, description="When the source last answered")
+    marker: str | None = Field(default=None, description="What the source last said of its own state")
     fault: dict[str, Any] | None = Field(default=None, description="The problem, when the source failed")
 
     def age(self, now: datetime) -> timedelta | None:
@@ -85,8 +91,11 @@ class RunReport(_Report):
     trigger: str
     started_at: datetime
     finished_at: datetime | None = None
+    as_of: datetime | None = Field(default=None, description="The moment the data are for; differs in replays")
+    asked_from: datetime | None = Field(default=None, description="Start of the first half hour asked for")
     sources: list[SourceReport] = []
     vintages_written: int = 0
+    flags_written: int = Field(default=0, description="Quality flags raised, changed or cleared")
     stress_written: int = Field(default=0, description="Half hours whose grid stress score was written")
     synthetic: SyntheticReport | None = None
     error: dict[str, Any] | None = None
@@ -99,6 +108,7 @@ class RunReport(_Report):
             sum(source.rows_written for source in self.sources)
             + self.vintages_written
             + self.stress_written
+            + self.flags_written
             + sum(generated.objects_created.values())
             + generated.workloads_arrived
         )

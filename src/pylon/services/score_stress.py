@@ -17,6 +17,8 @@ __all__ = ["STRESS_SOURCE", "score_stress"]
 
 STRESS_SOURCE = f"pylon_stress_v{stress.METHOD_VERSION}"
 
+_RANKS = {SIMULATED: 0}
+
 _HISTORY = timedelta(days=365)
 _PRICE_HISTORY = timedelta(days=90)
 
@@ -37,13 +39,16 @@ def score_stress(
     rows = _rows(signals, history)
     if not rows:
         return Stored(0, 0, 0)
-    done = transaction.value("ingest_national", rows=json_text(rows), now=now)
-    series = series_of("national.grid_stress_score", {row["timestamp"]: row["grid_stress_score"] for row in rows})
-    labels = {row["provenance"]["stress"] for row in rows}
-    vintage = {**series, "source": SIMULATED if SIMULATED in labels else STRESS_SOURCE}
-    vintages = transaction.value("record_vintages", series=json_text([vintage]), run_id=run_id, now=now)
+    done = transaction.value("ingest_national", rows=json_text(rows), ranks=json_text(_RANKS), now=now)
+    series = [_vintage(label, rows) for label in sorted({row["provenance"]["stress"] for row in rows})]
+    vintages = transaction.value("record_vintages", series=json_text(series), run_id=run_id, now=now)
     written = int(done["signals_written"])
     return Stored(written=written, unchanged=len(rows) - written, vintages=vintages)
+
+
+def _vintage(label: str, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    scores = {row["timestamp"]: row["grid_stress_score"] for row in rows if row["provenance"]["stress"] == label}
+    return {**series_of("national.grid_stress_score", scores), "source": label}
 
 
 def _rows(signals: Sequence[Mapping[str, Any]], history: stress.History) -> list[dict[str, Any]]:

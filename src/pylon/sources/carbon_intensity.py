@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from pylon.errors import SourceChanged, SourceError, SourceUnavailable
 from pylon.ontology.calendar import HALF_HOUR, floor, half_hours
 from pylon.sources import _carbon_bodies as bodies
-from pylon.sources.feed import Batch, NationalReading, Rejection, Request, Source, Supply, Terms, gaps
+from pylon.sources.feed import Batch, Limits, NationalReading, Rejection, Request, Source, Supply, Terms, gaps
 
-__all__ = ["DATA_SOURCE", "SOURCES", "Factors", "Generation", "National", "Regional"]
+__all__ = ["DATA_SOURCE", "SOURCES", "Factors", "Generation", "National", "Regional", "one_region"]
 
 DATA_SOURCE = "carbon_intensity_api"
 
@@ -28,7 +28,9 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-def _terms(name: str, title: str, *supplies: Supply, delay: timedelta) -> Terms:
+def _terms(
+    name: str, title: str, *supplies: Supply, delay: timedelta, poll_every: timedelta = timedelta(0)
+) -> Terms:
     return Terms(
         name=f"carbon_intensity_{name}",
         title=f"Carbon Intensity: {title}",
@@ -39,6 +41,13 @@ def _terms(name: str, title: str, *supplies: Supply, delay: timedelta) -> Terms:
         attribution="Carbon Intensity API, National Energy System Operator (NESO), CC BY 4.0",
         cadence=HALF_HOUR,
         delay=delay,
+        api="carbon_intensity",
+        base_url="https://api.carbonintensity.org.uk",
+        poll_every=poll_every,
+        limits=Limits(
+            says="no rate published; a range of at most 14 days (carbonintensity.org.uk, read November 2026)",
+            longest_range=_LONGEST_RANGE,
+        ),
     )
 
 
@@ -132,7 +141,7 @@ class Regional:
 class Factors:
     """The carbon intensity of each fuel, as the API itself uses it."""
 
-    terms = _terms("factors", "factors", Supply.FACTORS, delay=timedelta(0))
+    terms = _terms("factors", "factors", Supply.FACTORS, delay=timedelta(0), poll_every=timedelta(days=1))
 
     def fetch(self, request: Request) -> Batch:
         """Return the factors in gCO2/kWh by the API's name of each fuel. Reads `/intensity/factors`."""
@@ -141,18 +150,39 @@ class Factors:
         return Batch(factors=rows.taken, rows_seen=rows.seen, rejected=rows.rejected)
 
 
+def one_region(request: Request, region_id: int) -> Batch:
+    """Return the forecast and mix of one region, by the API's number 1 to 17, from the present half hour on.
+
+    Reads `/regional/intensity/{from}/fw48h/regionid/{id}`. Raises as `Source.fetch` does.
+    """
+    now = floor(request.now)
+    path = f"/regional/intensity/{_stamp(now)}/fw48h/regionid/{region_id}"
+    rows = _read(request, [path], bodies.regional)
+    taken = {
+        at: row
+        for (at, number), row in sorted(rows.taken.items())
+        if number == region_id and now <= at < request.end
+    }
+    _insist(Regional.terms, rows, taken, request)
+    known = [at for at, row in taken.items() if row.carbon_intensity_forecast is not None]
+    return Batch(
+        regional=list(taken.values()),
+        rows_seen=rows.seen,
+        rejected=rows.rejected,
+        missing=gaps(known, now, request.end),
+    )
+
+
 SOURCES: tuple[Source, ...] = (National(), Regional(), Generation(), Factors())
 
 
 def _read(request: Request, paths: Sequence[str], parse: Callable[[Any], bodies.Rows[K, V]]) -> bodies.Rows[K, V]:
     """Read `paths` in order; once one has answered, a later failure costs its own rows and those after it alone."""
-    base_url = request.base_urls.get(DATA_SOURCE)
-    if base_url is None:
-        raise SourceUnavailable(f"No base address is given for {DATA_SOURCE}: set PYLON_CARBON_INTENSITY_URL.")
+    base_url = request.address(National.terms)
     rows: bodies.Rows[K, V] = bodies.Rows()
     for path in paths:
         try:
-            rows.add(parse(request.http.get_json(base_url.rstrip("/") + path)))
+            rows.add(parse(request.http.get_json(base_url + path)))
         except SourceError as error:
             if not rows.taken:
                 raise

@@ -57,7 +57,7 @@ def request(answers: Answers, *, start: timedelta = -timedelta(hours=24), end: t
         end=PRESENT + end,
         seed=1,
         http=answers,
-        base_urls={DATA_SOURCE: "https://api.test/"},
+        base_urls={"carbon_intensity": "https://api.test/"},
     )
 
 
@@ -177,12 +177,6 @@ def test_rows_of_other_half_hours_are_no_data():
     answers = Answers({}, otherwise={"data": [national(PRESENT + timedelta(days=9))]})
     with pytest.raises(SourceUnavailable, match="no data"):
         National().fetch(request(answers))
-
-
-def test_without_an_address_the_setting_is_named():
-    nowhere = Request(now=NOW, start=PRESENT, end=PRESENT + HALF_HOUR, seed=1, http=Answers({}))
-    with pytest.raises(SourceUnavailable, match="PYLON_CARBON_INTENSITY_URL"):
-        Factors().fetch(nowhere)
 
 
 def test_every_quantity_is_supplied_under_one_licence():

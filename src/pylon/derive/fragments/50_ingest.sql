@@ -1,48 +1,64 @@
 -- Ingest: one set-based statement for each kind of signal. A row that is already stored as it comes is not
--- touched (no new row version, no write-ahead log). A simulated value never replaces a real one.
+-- touched (no new row version, no write-ahead log). Where two sources give one quantity, the one that ranks higher is
+-- kept: p_ranks is an object of ranks by label, in which `simulated` is 0 and a label that is not there is 10.
 
 -- Whether a quantity from one source may be stored over what is there from another.
-create or replace function private.accepts(p_new text, p_old text) returns boolean
+create or replace function private.accepts(p_new text, p_old text, p_ranks jsonb) returns boolean
 language sql immutable set search_path = '' as $$
-    select p_new is not null and (p_new <> 'simulated' or coalesce(p_old, 'simulated') = 'simulated')
+    select p_new is not null and (
+        p_old is null or coalesce((p_ranks ->> p_new)::integer, 10) >= coalesce((p_ranks ->> p_old)::integer, 10))
 $$;
 
 -- p_rows: array of {timestamp, settlement_period, provenance, and the quantities provenance names}; `mix` is an
--- object of percentages by fuel. A quantity that provenance does not name is left as it is stored.
-create or replace function public.ingest_national(p_rows jsonb, p_now timestamptz) returns jsonb
+-- object of percentages by fuel. A quantity that provenance does not name is left as it is stored. `withheld` names
+-- the carbon values that were received and are not fit to serve: an actual is taken back, a forecast stays as it was.
+create or replace function public.ingest_national(p_rows jsonb, p_ranks jsonb, p_now timestamptz) returns jsonb
 language sql set search_path = '' as $$
 with incoming as materialized (
     select * from jsonb_to_recordset(p_rows) as x(
         "timestamp" timestamptz, settlement_period integer, provenance jsonb,
         carbon_intensity_forecast integer, carbon_intensity_actual integer,
         carbon_index text, carbon_index_computed text,
-        demand_mw integer, wholesale_price_gbp_mwh numeric(10,2),
-        grid_stress_score numeric(4,3), grid_stress_detail jsonb, mix jsonb)
+        demand_mw integer, wholesale_price_gbp_mwh numeric(10,2), system_price_gbp_mwh numeric(10,2),
+        grid_stress_score numeric(4,3), grid_stress_detail jsonb, mix jsonb, withheld jsonb)
 ), judged as (
     select i.*, s.id as stored_id, s as stored,
-        private.accepts(i.provenance ->> 'carbon', s.provenance ->> 'carbon') as takes_carbon,
-        private.accepts(i.provenance ->> 'demand', s.provenance ->> 'demand') as takes_demand,
-        private.accepts(i.provenance ->> 'price', s.provenance ->> 'price') as takes_price,
-        private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress') as takes_stress,
-        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix') as takes_mix,
-        -- An actual once given stays when the same source later leaves it out.
+        private.accepts(i.provenance ->> 'carbon', s.provenance ->> 'carbon', p_ranks) as takes_carbon,
+        private.accepts(i.provenance ->> 'demand', s.provenance ->> 'demand', p_ranks) as takes_demand,
+        private.accepts(i.provenance ->> 'price', s.provenance ->> 'price', p_ranks) as takes_price,
+        private.accepts(i.provenance ->> 'system_price', s.provenance ->> 'system_price', p_ranks)
+            as takes_system_price,
+        private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress', p_ranks) as takes_stress,
+        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix', p_ranks) as takes_mix,
+        -- What the same source once gave stays when it later leaves it out.
+        i.carbon_intensity_forecast is null and i.provenance ->> 'carbon' = s.provenance ->> 'carbon'
+            as keeps_forecast,
         i.carbon_intensity_actual is null and s.carbon_intensity_actual is not null
-            and i.provenance ->> 'carbon' = s.provenance ->> 'carbon' as keeps_actual
+            and i.provenance ->> 'carbon' = s.provenance ->> 'carbon'
+            and not coalesce(i.withheld ? 'carbon_intensity_actual', false) as keeps_actual
     from incoming i left join public.grid_signals s using ("timestamp")
+), followed as (
+    -- The index follows the actual, or the forecast where there is none: it stays with the value that stays.
+    select j.*, coalesce(keeps_actual or (keeps_forecast and j.carbon_intensity_actual is null
+                                          and (j.stored).carbon_intensity_actual is null), false) as keeps_index
+    from judged j
 ), merged as materialized (
     -- Ids are settled here, so that the mix can be written without asking what the insert made of them. Should
     -- another writer have stored the half hour in between, the mix's foreign key refuses, and the run with it.
     select coalesce(j.stored_id, gen_random_uuid()) as id, j."timestamp", j.settlement_period, j.stored_id, j.stored,
-        case when takes_carbon then j.carbon_intensity_forecast else (j.stored).carbon_intensity_forecast end
-            as carbon_intensity_forecast,
-        case when takes_carbon and not keeps_actual then j.carbon_intensity_actual
+        case when takes_carbon and not coalesce(keeps_forecast, false) then j.carbon_intensity_forecast
+             else (j.stored).carbon_intensity_forecast end as carbon_intensity_forecast,
+        case when takes_carbon and not coalesce(keeps_actual, false) then j.carbon_intensity_actual
              else (j.stored).carbon_intensity_actual end as carbon_intensity_actual,
-        case when takes_carbon then j.carbon_index else (j.stored).carbon_index end as carbon_index,
-        case when takes_carbon and not keeps_actual then j.carbon_index_computed
+        case when takes_carbon and not keeps_index then j.carbon_index else (j.stored).carbon_index end
+            as carbon_index,
+        case when takes_carbon and not keeps_index then j.carbon_index_computed
              else (j.stored).carbon_index_computed end as carbon_index_computed,
         case when takes_demand then j.demand_mw else (j.stored).demand_mw end as demand_mw,
         case when takes_price then j.wholesale_price_gbp_mwh else (j.stored).wholesale_price_gbp_mwh end
             as wholesale_price_gbp_mwh,
+        case when takes_system_price then j.system_price_gbp_mwh else (j.stored).system_price_gbp_mwh end
+            as system_price_gbp_mwh,
         case when takes_stress then j.grid_stress_score else (j.stored).grid_stress_score end
             as grid_stress_score,
         case when takes_stress then j.grid_stress_detail else (j.stored).grid_stress_detail end
@@ -51,26 +67,29 @@ with incoming as materialized (
             'carbon', case when takes_carbon then j.provenance ->> 'carbon' end,
             'demand', case when takes_demand then j.provenance ->> 'demand' end,
             'price', case when takes_price then j.provenance ->> 'price' end,
+            'system_price', case when takes_system_price then j.provenance ->> 'system_price' end,
             'stress', case when takes_stress then j.provenance ->> 'stress' end,
             'mix', case when takes_mix then j.provenance ->> 'mix' end)) as provenance,
         case when takes_mix then j.mix end as mix
-    from judged j
+    from followed j
 ), written as (
     insert into public.grid_signals as g (
         id, "timestamp", settlement_period, carbon_intensity_forecast, carbon_intensity_actual, carbon_index,
-        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, grid_stress_score, grid_stress_detail,
-        data_source, provenance, is_forecast, fetched_at)
+        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, system_price_gbp_mwh, grid_stress_score,
+        grid_stress_detail, data_source, provenance, is_forecast, fetched_at)
     select id, "timestamp", settlement_period, carbon_intensity_forecast, carbon_intensity_actual, carbon_index,
-        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, grid_stress_score, grid_stress_detail,
-        provenance ->> 'carbon', provenance, carbon_intensity_actual is null, p_now
+        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, system_price_gbp_mwh, grid_stress_score,
+        grid_stress_detail, provenance ->> 'carbon', provenance, carbon_intensity_actual is null, p_now
     from merged m
     where m.stored_id is null or (
         m.carbon_intensity_forecast, m.carbon_intensity_actual, m.carbon_index, m.carbon_index_computed,
-        m.demand_mw, m.wholesale_price_gbp_mwh, m.grid_stress_score, m.grid_stress_detail, m.provenance
+        m.demand_mw, m.wholesale_price_gbp_mwh, m.system_price_gbp_mwh, m.grid_stress_score, m.grid_stress_detail,
+        m.provenance
     ) is distinct from (
         (m.stored).carbon_intensity_forecast, (m.stored).carbon_intensity_actual, (m.stored).carbon_index,
         (m.stored).carbon_index_computed, (m.stored).demand_mw, (m.stored).wholesale_price_gbp_mwh,
-        (m.stored).grid_stress_score, (m.stored).grid_stress_detail, (m.stored).provenance)
+        (m.stored).system_price_gbp_mwh, (m.stored).grid_stress_score, (m.stored).grid_stress_detail,
+        (m.stored).provenance)
     on conflict ("timestamp") do update set
         carbon_intensity_forecast = excluded.carbon_intensity_forecast,
         carbon_intensity_actual = excluded.carbon_intensity_actual,
@@ -78,6 +97,7 @@ with incoming as materialized (
         carbon_index_computed = excluded.carbon_index_computed,
         demand_mw = excluded.demand_mw,
         wholesale_price_gbp_mwh = excluded.wholesale_price_gbp_mwh,
+        system_price_gbp_mwh = excluded.system_price_gbp_mwh,
         grid_stress_score = excluded.grid_stress_score,
         grid_stress_detail = excluded.grid_stress_detail,
         data_source = excluded.data_source,
@@ -111,7 +131,8 @@ $$;
 
 -- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_index,
 -- carbon_index_computed, mix}; all from p_source.
-create or replace function public.ingest_regional(p_rows jsonb, p_source text, p_now timestamptz) returns jsonb
+create or replace function public.ingest_regional(p_rows jsonb, p_source text, p_ranks jsonb, p_now timestamptz)
+returns jsonb
 language sql set search_path = '' as $$
 with incoming as materialized (
     select r.id as region_uuid, x.*
@@ -124,7 +145,8 @@ with incoming as materialized (
     from incoming i
     left join public.regional_grid_signals s on s.region_id = i.region_uuid and s."timestamp" = i."timestamp"
     -- private.accepts, written out: as a function it would be called for each of these many rows.
-    where p_source <> 'simulated' or coalesce(s.data_source, 'simulated') = 'simulated'
+    where s.data_source is null
+       or coalesce((p_ranks ->> p_source)::integer, 10) >= coalesce((p_ranks ->> s.data_source)::integer, 10)
 ), written as (
     insert into public.regional_grid_signals as g (
         id, region_id, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, data_source,
@@ -171,7 +193,8 @@ select jsonb_build_object(
 $$;
 
 -- p_factors: object of gCO2/kWh by the API's name of the fuel. Returns how many were written.
-create or replace function public.ingest_factors(p_factors jsonb, p_source text, p_now timestamptz) returns integer
+create or replace function public.ingest_factors(p_factors jsonb, p_source text, p_ranks jsonb, p_now timestamptz)
+returns integer
 language sql set search_path = '' as $$
 with written as (
     insert into public.carbon_factors as c (fuel, factor_gco2_kwh, data_source, fetched_at)
@@ -180,15 +203,15 @@ with written as (
         factor_gco2_kwh = excluded.factor_gco2_kwh,
         data_source = excluded.data_source,
         fetched_at = excluded.fetched_at
-    where private.accepts(excluded.data_source, c.data_source)
+    where private.accepts(excluded.data_source, c.data_source, p_ranks)
       and (c.factor_gco2_kwh, c.data_source) is distinct from (excluded.factor_gco2_kwh, excluded.data_source)
     returning 1
 )
 select count(*)::integer from written
 $$;
 
--- p_series: array of {series, starts_at, half_hour_values, source}. A series that the run saw exactly as the last
--- run did is not written again. Returns how many were written.
+-- p_series: array of {series, starts_at, half_hour_values, source}. A series that a source gave exactly as the last
+-- time, or from a later half hour on, is not written again. Returns how many were written.
 create or replace function public.record_vintages(p_series jsonb, p_run_id uuid, p_now timestamptz)
 returns integer
 language plpgsql set search_path = '' as $$
@@ -201,14 +224,49 @@ begin
     from jsonb_to_recordset(p_series) as x(
         series text, starts_at timestamptz, half_hour_values double precision[], source text)
     left join lateral (
-        select v.starts_at, v.half_hour_values, v.source
+        select v.starts_at, v.half_hour_values
         from public.signal_vintages v
-        where v.series = x.series
+        where v.series = x.series and v.source = x.source
         order by v.recorded_at desc
         limit 1) last on true
-    where (last.starts_at, last.half_hour_values, last.source)
-          is distinct from (x.starts_at, x.half_hour_values, x.source);
+    where last.starts_at is null or last.starts_at > x.starts_at
+       or x.half_hour_values is distinct from
+          last.half_hour_values[(extract(epoch from x.starts_at - last.starts_at) / 1800)::integer + 1 :];
     get diagnostics written = row_count;
     return written;
 end
+$$;
+
+-- p_flags: array of {series, starts_at, rule, raw, reason}: values received and found not fit to serve. p_checked:
+-- array of {series, half_hours}: what the rules were applied to; a flag there that is not raised again is cleared.
+create or replace function public.record_flags(p_flags jsonb, p_checked jsonb, p_run_id uuid, p_now timestamptz)
+returns jsonb
+language sql set search_path = '' as $$
+with incoming as materialized (
+    -- A value that never came is recorded as JSON's null, which the record set would turn into SQL's.
+    select x.series, x.starts_at, x.rule, coalesce(x.raw, 'null') as raw, x.reason
+    from jsonb_to_recordset(p_flags) as x(
+        series text, starts_at timestamptz, rule text, raw jsonb, reason text)
+), raised as (
+    insert into public.quality_flags as q (series, starts_at, rule, raw, reason, run_id, flagged_at)
+    select series, starts_at, rule, raw, reason, p_run_id, p_now from incoming
+    on conflict (series, starts_at, rule) do update set
+        raw = excluded.raw, reason = excluded.reason, cleared_at = null
+    where (q.raw, q.reason) is distinct from (excluded.raw, excluded.reason) or q.cleared_at is not null
+    returning 1
+), checked as (
+    select c.series, h.half_hour::timestamptz as starts_at
+    from jsonb_to_recordset(p_checked) as c(series text, half_hours jsonb)
+    cross join lateral jsonb_array_elements_text(c.half_hours) as h(half_hour)
+), cleared as (
+    update public.quality_flags q set cleared_at = p_now
+    from checked c
+    where q.series = c.series and q.starts_at = c.starts_at and q.cleared_at is null
+      and not exists (select from incoming i
+                      where i.series = q.series and i.starts_at = q.starts_at and i.rule = q.rule)
+    returning 1
+)
+select jsonb_build_object(
+    'raised', (select count(*) from raised),
+    'cleared', (select count(*) from cleared))
 $$;
