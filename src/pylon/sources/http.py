@@ -1,12 +1,15 @@
-"""One polite HTTP reader for every source: time-outs, bounded retries, JSON or a clear error."""
+"""One polite HTTP reader for every source: time-outs, bounded retries, pacing, JSON or text or a clear error."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import math
 import threading
 import time
 from datetime import datetime
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any, Self
@@ -17,7 +20,16 @@ import stamina
 from pylon._version import VERSION
 from pylon.errors import SourceChanged, SourceError, SourceUnavailable
 
-__all__ = ["MAX_BODY_BYTES", "MAX_WAIT_S", "USER_AGENT", "Http", "decode", "retry_after_s", "upstream_message"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "MAX_WAIT_S",
+    "USER_AGENT",
+    "Http",
+    "decode",
+    "decode_text",
+    "retry_after_s",
+    "upstream_message",
+]
 
 USER_AGENT = f"pylon-deg/{VERSION} (+https://github.com/pylon-deg/pylon-deg)"
 MAX_BODY_BYTES = 32 * 2**20
@@ -43,12 +55,13 @@ class _Passing(Exception):
 
 
 class Http:
-    """Reads JSON over HTTP for the sources; safe to share between threads.
+    """Reads JSON and text over HTTP for the sources; safe to share between threads.
 
     An attempt may take `timeout_s` (connecting, at most 5 s). 5xx, 429, time-outs and broken connections are tried
     `attempts` times, `wait_s` and then longer apart, or as long as `Retry-After` says up to `MAX_WAIT_S`; a longer
     one ends the request. A server that cannot be reached is tried once more at most, and any other 4xx never
-    again. No attempt begins later than `attempts` x `timeout_s`, and one wait, after the first.
+    again. No attempt begins later than `attempts` x `timeout_s`, and one wait, after the first. An attempt that is
+    told to be `apart_s` from others begins no sooner than that after the last such attempt at the same host.
     """
 
     def __init__(
@@ -67,6 +80,7 @@ class Http:
         self._max_body_bytes = max_body_bytes
         self._lock = threading.Lock()
         self._opened: httpx2.Client | None = None
+        self._turns_s: dict[bytes, float] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -83,12 +97,24 @@ class Http:
         if client is not None:
             client.close()
 
-    def get_json(self, url: str) -> Any:
-        """Return the JSON that `url` answers with.
+    def get_json(self, url: str, *, apart_s: float = 0.0, attempts: int | None = None, exact: bool = False) -> Any:
+        """Return the JSON that `url` answers with; with `exact`, its fractions are decimals of the digits sent.
 
-        Raises `SourceUnavailable` when there is no answer or a failure (after the retries this class allows), and
-        `SourceChanged` when the answer is not JSON, is empty or is larger than the limit.
+        `attempts` in place of this reader's own. Raises `SourceUnavailable` when there is no answer or a failure
+        (after the retries this class allows), and `SourceChanged` when the answer is not JSON, is empty or is
+        larger than the limit.
         """
+        return decode(url, self._get(url, "application/json", apart_s, attempts), exact=exact)
+
+    def get_text(self, url: str, *, apart_s: float = 0.0, attempts: int | None = None) -> str:
+        """Return the text that `url` answers with, in UTF-8 with or without a byte order mark.
+
+        Raises as `get_json` does, `SourceChanged` also when the answer is a page of HTML.
+        """
+        return decode_text(url, self._get(url, "text/csv, text/plain, */*;q=0.1", apart_s, attempts))
+
+    def _get(self, url: str, accept: str, apart_s: float, attempts: int | None) -> bytes:
+        most = self._attempts if attempts is None else attempts
         unreachable = 0
 
         def again(error: Exception) -> bool | float:
@@ -104,8 +130,8 @@ class Http:
 
         tries = stamina.retry_context(
             again,
-            attempts=self._attempts,
-            timeout=self._attempts * self._timeout_s,
+            attempts=most,
+            timeout=most * self._timeout_s,
             wait_initial=self._wait_s,
             wait_jitter=self._wait_s,
             wait_max=min(8 * self._wait_s, MAX_WAIT_S),
@@ -114,29 +140,37 @@ class Http:
         try:
             for attempt in tries:
                 with attempt:
-                    body = self._read(url)
+                    body = self._read(url, accept, apart_s)
         except _Passing as passing:
             raise passing.error from passing.__cause__
-        return decode(url, body)
+        return body
+
+    def _await_turn(self, host: bytes, apart_s: float) -> None:
+        """Wait until `apart_s` after the last turn at `host`; turns are given out first, so threads queue up."""
+        if apart_s <= 0:
+            return
+        with self._lock:
+            present = time.monotonic()
+            turn = max(present, self._turns_s.get(host, -math.inf) + apart_s)
+            self._turns_s[host] = turn
+        time.sleep(turn - present)
 
     def _client(self) -> httpx2.Client:
         # Opening one loads the certificates, which a run that never asks anything should not wait for.
         with self._lock:
             if self._opened is None:
                 self._opened = httpx2.Client(
-                    headers={
-                        "User-Agent": self._user_agent,
-                        "Accept": "application/json",
-                        "Accept-Encoding": "gzip",
-                    },
+                    headers={"User-Agent": self._user_agent, "Accept-Encoding": "gzip"},
                     timeout=httpx2.Timeout(self._timeout_s, connect=min(_CONNECT_TIMEOUT_S, self._timeout_s)),
                     follow_redirects=True,
                 )
             return self._opened
 
-    def _read(self, url: str) -> bytes:
+    def _read(self, url: str, accept: str, apart_s: float) -> bytes:
         try:
-            with self._client().stream("GET", url) as response:
+            client = self._client()  # before the turn: opening one takes a while
+            self._await_turn(httpx2.URL(url).netloc, apart_s)
+            with client.stream("GET", url, headers={"Accept": accept}) as response:
                 body = self._body(response, url)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
             raise _Passing(_unreachable(url, error), unreachable=True) from error
@@ -230,22 +264,50 @@ def upstream_message(body: bytes) -> str:
         return "no message"
     if text.startswith("<"):
         return "an HTML page"
-    try:
-        answer = json.loads(text)
-        text = str(answer["error"]["message"])
-    except (ValueError, TypeError, LookupError, RecursionError):
-        pass
+    with contextlib.suppress(ValueError, TypeError, LookupError, RecursionError, AttributeError):
+        text = _message_in(json.loads(text)) or text
     words = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * _MESSAGE_CHARACTERS]).split())
     return words[:_MESSAGE_CHARACTERS].rstrip(".") or "no message"
 
 
-def decode(url: str, body: bytes) -> Any:
-    """Return the JSON in `body`; raises `SourceChanged`, saying what `url` sent instead, when it is not JSON."""
+def _message_in(answer: Any) -> str:
+    """Return the words of an error body: CKAN and the Carbon Intensity API have one message, Elexon a list."""
+    if "errors" in answer:
+        return "; ".join(str(words) for faults in answer["errors"].values() for words in faults)
+    return str(answer["error"]["message"])
+
+
+def decode(url: str, body: bytes, *, exact: bool = False) -> Any:
+    """Return the JSON in `body`, its fractions as `Decimal` when `exact`.
+
+    Raises `SourceChanged`, saying what `url` sent instead, when it is not JSON.
+    """
     if not body.strip():
         raise SourceChanged(f"{url} answered with an empty body in place of JSON. Try again later.", url=url)
     try:
         # The standard parser also takes NaN, so that one such value costs its row and not the whole answer.
-        return json.loads(body)
+        return json.loads(body, parse_float=_fraction if exact else None)
     except (ValueError, RecursionError) as error:
         what = "an HTML page" if body.lstrip().startswith(b"<") else f"something that is not JSON ({error})"
         raise SourceChanged(f"{url} answered with {what}. Nothing was taken.", url=url) from error
+
+
+def _fraction(digits: str) -> Decimal | float:
+    """Return a JSON number as it was written; one with an exponent beyond all decimals is infinite, as a float."""
+    try:
+        return Decimal(digits)
+    except ArithmeticError:
+        return float(digits)
+
+
+def decode_text(url: str, body: bytes) -> str:
+    """Return the text in `body`; raises `SourceChanged`, saying what `url` sent instead, when it is none."""
+    if not body.strip():
+        raise SourceChanged(f"{url} answered with an empty body in place of text. Try again later.", url=url)
+    try:
+        text = body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SourceChanged(f"{url} answered with something that is not text ({error}).", url=url) from error
+    if text.lstrip().startswith("<"):
+        raise SourceChanged(f"{url} answered with an HTML page. Nothing was taken.", url=url)
+    return text
