@@ -34,6 +34,7 @@ check: lint test ## Do everything the continuous integration does with one Postg
 bench: $(VENV)/.dev ## Measure what is published in docs/benchmarks.md, each figure beside its peer.
 	$(BIN)/python benchmarks/refresh.py
 	$(BIN)/python benchmarks/live_state.py
+	$(BIN)/python benchmarks/object_api.py
 	$(BIN)/python benchmarks/start_up.py
 
 lock: ## Write requirements/*.txt anew (needs uv): versions and hashes, for every Python and platform, no addresses.

@@ -4,7 +4,7 @@
     ├── SourceError         SourceUnavailable · SourceChanged
     ├── StoreError          StoreUnavailable · ServerUnavailable · SchemaMismatch · LeaseHeld · LeaseLost
     ├── DecisionError
-    └── RequestError        NotFound · Conflict · Forbidden · Invalid
+    └── RequestError        NotFound · Conflict · Forbidden · Invalid · TooCostly
 
 A message names what was wrong, what is valid and what to do next. The class docstring is the default message.
 The HTTP status is data here; only `pylon.interfaces` sends it.
@@ -31,6 +31,7 @@ __all__ = [
     "SourceUnavailable",
     "StoreError",
     "StoreUnavailable",
+    "TooCostly",
 ]
 
 
@@ -162,4 +163,11 @@ class Invalid(RequestError):
     """The request is not valid."""
 
     code = "invalid"
+    status = 422
+
+
+class TooCostly(RequestError):
+    """The question would take the database too long."""
+
+    code = "too_costly"
     status = 422

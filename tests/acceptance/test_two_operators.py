@@ -10,7 +10,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from pylon.ontology.catalogue import OBJECT_TYPES
+from pylon.ontology.object_sets import link_ends
 from pylon.ontology.regions import REGIONS
+from pylon.ontology.types import Scope
 from tests.acceptance.support import World, new_id, new_world, served
 
 
@@ -79,9 +82,36 @@ def inserter(world: World, owner: Operator) -> Callable[..., Any]:
     return add
 
 
-def paths(http: httpx2.Client) -> list[str]:
-    """Every path that can be read."""
-    return [path for path, operations in http.get("/openapi.json").json()["paths"].items() if "get" in operations]
+def paths(owner: Operator) -> list[str]:
+    """Every path that can be read: with every object type, and with every object and link of the owner."""
+    described = owner.http.get("/openapi.json").json()["paths"]
+    reads = {path: operations["get"] for path, operations in described.items() if "get" in operations}
+    return [path for template, read in reads.items() for path in filled_in(owner, exemplified(template, read))]
+
+
+def exemplified(template: str, operation: dict[str, Any]) -> str:
+    """Return the path with the document's example, or the number 1, for what is no type, object or link."""
+    for one in operation.get("parameters", []):
+        if one["in"] == "path" and one["name"] not in ("type", "id", "link"):
+            (example, *_) = one["schema"].get("examples", [1])
+            template = template.replace(f"{{{one['name']}}}", str(example))
+    return template
+
+
+def filled_in(owner: Operator, template: str) -> Iterator[str]:
+    """Yield `template` with every type, object and link in its braces that there is."""
+    if "{" not in template:
+        yield template
+        return
+    held = {kind.table.name: name for name, kind in OBJECT_TYPES.items()}
+    ids = {held[table]: [object_id] for table, object_id in owner.objects.items()}
+    ids |= {"Operator": [owner.id], "Region": [REGIONS[12].id]}
+    for name, kind in OBJECT_TYPES.items():
+        for object_id in ids.get(name, []) if "{id}" in template else [None]:
+            path = template.replace("{type}", name).replace("{id}", str(object_id))
+            for end in link_ends(kind) if "{link}" in template else [None]:
+                choice = f"?direction={end.direction}&type={end.other.__name__}" if end else ""
+                yield path.replace("{link}", end.link.name if end else "") + choice
 
 
 def seen(http: httpx2.Client, path: str) -> bytes:
@@ -92,7 +122,7 @@ def seen(http: httpx2.Client, path: str) -> bytes:
 
 def test_no_endpoint_shows_one_operator_anything_of_the_other(both):
     for one, other in (both, both[::-1]):
-        for path in paths(one.http):
+        for path in paths(one):
             content = seen(one.http, path).decode()
             found = {mark for mark in other.marks() if mark in content}
             assert not found, f"{path} shows {one.name} {found}"
@@ -108,6 +138,45 @@ def test_each_sees_all_of_its_own(both):
         assert {name: len(state["objects"][name]) for name in TENANTS} == dict.fromkeys(TENANTS, 1)
         counted = {held["object_type"]: held["rows"] for held in state["stock"] if not held["quantity"]}
         assert counted == {"DataCentre": 1, "StorageAsset": 1, "Agent": 1, "ComputeWorkload": 1}
+
+
+def test_each_finds_its_own_objects_and_not_the_others(both):
+    """By id, by link, by search and by figure; the other's ids are answered as ids that nobody has."""
+    for one, other in (both, both[::-1]):
+        own = {str(value) for value in one.objects.values()}
+        for name, kind in OBJECT_TYPES.items():
+            if kind.table.scope is not Scope.TENANT or kind.table.name not in (*one.objects, "operators"):
+                continue
+            path = f"/api/v1/objects/{name}"
+            mine, theirs = ((w.objects | {"operators": w.id})[kind.table.name] for w in (one, other))
+            assert json.loads(seen(one.http, f"{path}/{mine}"))["object"]["id"] == str(mine)
+            listed = one.http.post(f"{path}/search", json={"select": ["id"]}).json()["objects"]
+            assert [found["id"] for found in listed] == [str(mine)]
+            assert {found["id"] for found in listed} <= own | {str(one.id)}
+            count = one.http.post(f"{path}/aggregate", json={"measures": [{"op": "count"}]}).json()
+            assert count["groups"][0]["objects"] == 1
+            links = [f"/links/{end.link.name}?direction={end.direction}&type={end.other.__name__}"
+                     for end in link_ends(kind)]  # fmt: skip
+            for rest in ("", *links):
+                refusals = [one.http.get(f"{path}/{object_id}{rest}") for object_id in (theirs, new_id())]
+                assert [answer.status_code for answer in refusals] == [404, 404]
+                assert refusals[0].content == refusals[1].content
+            by_id = {"field": "id", "op": "eq", "value": str(theirs)}
+            for where in (by_id, {"or": [by_id]}, {"not": {"not": by_id}}):
+                assert one.http.post(f"{path}/search", json={"where": where}).json()["objects"] == []
+
+
+def test_a_pivot_over_shared_data_does_not_lead_to_the_other_operator(both):
+    """Both have a site in the same region: from there each comes back to its own alone."""
+    for one in both:
+        located = {"link": "LOCATED_IN", "where": {"link": "LOCATED_IN", "type": "DataCentre"}}
+        body = {"where": {"and": [located, {"link": "OPERATED_BY"}]}, "select": ["id"]}
+        found = one.http.post("/api/v1/objects/DataCentre/search", json=body).json()["objects"]
+        assert [site["id"] for site in found] == [str(one.objects["data_centres"])]
+        names = {"field": "name", "op": "ne", "value": one.name}
+        where = {"link": "LOCATED_IN", "type": "DataCentre", "where": names}
+        regions = one.http.post("/api/v1/objects/Region/search", json={"where": where}).json()
+        assert regions["objects"] == []
 
 
 TENANTS = (
@@ -141,7 +210,7 @@ def test_what_is_published_is_seen_by_all_and_only_in_the_catalog(both, shared):
         assert a.http.get("/api/v1/market/catalog").content == b.http.get("/api/v1/market/catalog").content
         hidden = b.marks("data_centres")
         assert not {mark for mark in hidden if mark in json.dumps(catalog)}
-        for path in set(paths(a.http)) - {"/api/v1/market/catalog"}:
+        for path in set(paths(a)) - {"/api/v1/market/catalog"}:
             content = seen(a.http, path).decode()
             assert not {mark for mark in b.marks() if mark in content}, path
     finally:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hmac
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from pylon import pipeline
+from pylon.errors import Invalid
+from pylon.ontology.calendar import floor
 from pylon.ontology.identity import uuid7
 from pylon.services import ingest, operators
 from pylon.services.reports import RunReport
@@ -21,6 +24,9 @@ from pylon.store.database import Database
 __all__ = ["Clock", "Runtime", "opened", "utc_now"]
 
 Clock = Callable[[], datetime]
+
+_LONGEST_REACH = timedelta(days=366)
+"""A run is one transaction, and one fetch of each source: a year is as much as that should hold."""
 
 
 def utc_now() -> datetime:
@@ -37,24 +43,39 @@ class Runtime:
     database: Database
     operator_id: UUID
     clock: Clock = utc_now
+    process_secret: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
+
+    @property
+    def cursor_key(self) -> bytes:
+        """What signs the cursors of paged answers: made of the setting `secret`, or else new in each process."""
+        secret = self.settings.secret
+        return hmac.digest(secret.encode() if secret else self.process_secret, b"cursors", "sha256")
 
     def refresh_centres(self) -> None:
         """Bring every data centre's current carbon intensity to the present half hour."""
         with self.database.as_ingest() as transaction:
             ingest.refresh_centres(transaction, self.clock())
 
-    def run_pipeline(self, trigger: str, progress: pipeline.Progress = pipeline.silent) -> RunReport:
-        """Run the pipeline once, now.
+    def run_pipeline(
+        self, trigger: str, progress: pipeline.Progress = pipeline.silent, since: datetime | None = None
+    ) -> RunReport:
+        """Run the pipeline once, now; with `since`, ask for everything from then on.
 
-        Raises `LeaseHeld` while another process runs it.
+        Raises `LeaseHeld` while another process runs it, and `Invalid` when `since` lies ahead or too far back.
         """
         now = self.clock()
+        if since is not None and not now - _LONGEST_REACH <= since <= now:
+            raise Invalid(
+                f"Data since {since:%Y-%m-%d %H:%M} UTC cannot be asked for. "
+                f"Valid: from {now - _LONGEST_REACH:%Y-%m-%d %H:%M} UTC to now, {now:%Y-%m-%d %H:%M} UTC."
+            )
         this = pipeline.Run(
             run_id=uuid7(now, os.urandom(10)),
             now=now,
             clock=self.clock,
             operator_id=self.operator_id,
             trigger=trigger,
+            behind=None if since is None else floor(now) - floor(since),
             progress=progress,
         )
         return pipeline.run(self.database, self.settings, this)

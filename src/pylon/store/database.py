@@ -72,7 +72,7 @@ class Database:
         `before_connecting` is called before each new connection: the embedded server comes back there after it
         was stopped or killed. Raises `StoreUnavailable` when the database cannot be reached.
         """
-        self._statement_timeout_ms = str(int(statement_timeout_s * 1000))
+        self._statement_timeout_s = statement_timeout_s
         self._pool = ConnectionPool(
             conninfo,
             min_size=1,
@@ -107,9 +107,14 @@ class Database:
             yield transaction
 
     @contextmanager
-    def as_reader(self, operator_id: UUID) -> Iterator[Transaction]:
-        """Open a read of the shared grid data and of one operator's rows."""
-        with self._transaction("authenticated", operator_id, isolation=_ONE_MOMENT) as transaction:
+    def as_reader(self, operator_id: UUID, *, statement_timeout_s: float | None = None) -> Iterator[Transaction]:
+        """Open a read of the shared grid data and of one operator's rows.
+
+        With `statement_timeout_s`, that is how long a statement of this transaction may take.
+        """
+        with self._transaction(
+            "authenticated", operator_id, isolation=_ONE_MOMENT, statement_timeout_s=statement_timeout_s
+        ) as transaction:
             yield transaction
 
     @contextmanager
@@ -132,15 +137,19 @@ class Database:
 
     @contextmanager
     def _transaction(
-        self, role: str, operator_id: UUID | None = None, *, isolation: IsolationLevel | None = None
+        self,
+        role: str,
+        operator_id: UUID | None = None,
+        *,
+        isolation: IsolationLevel | None = None,
+        statement_timeout_s: float | None = None,
     ) -> Iterator[Transaction]:
         claims = "" if operator_id is None else _claims(role, operator_id)
+        timeout_ms = str(int((statement_timeout_s or self._statement_timeout_s) * 1000))
         with reported(), self._pool.connection() as connection:
             connection.isolation_level = isolation
             with connection.transaction():
-                connection.execute(
-                    QUERIES["become"], {"role": role, "claims": claims, "timeout_ms": self._statement_timeout_ms}
-                )
+                connection.execute(QUERIES["become"], {"role": role, "claims": claims, "timeout_ms": timeout_ms})
                 yield Transaction(connection)
 
 
