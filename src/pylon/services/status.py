@@ -7,7 +7,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pylon.services.reports import RunReport, SourceReport
+from pylon.services.list_sources import SourceState, source_states
+from pylon.services.reports import Outcome, RunReport, SourceReport
 from pylon.services.take_stock import Holding, take_stock
 from pylon.store.database import Database
 
@@ -41,6 +42,7 @@ class Status(BaseModel):
     readiness: Readiness
     runs: list[RunReport] = Field(description="The latest runs, newest first")
     stock: list[Holding]
+    sources: list[SourceState] = Field(description="Every source: its terms, how it fared last, what is missing")
 
 
 def status(database: Database, operator_id: UUID, now: datetime, *, runs: int = 5) -> Status:
@@ -49,12 +51,14 @@ def status(database: Database, operator_id: UUID, now: datetime, *, runs: int = 
         latest = [RunReport.of(row) for row in transaction.all("latest_runs", limit=runs)]
         stock = take_stock(transaction, operator_id, now)
         committed = transaction.one("last_committed_run")
+        sources = source_states(transaction, now)
     return Status(
         as_of=now,
         operator_id=operator_id,
         readiness=_readiness(RunReport.of(committed) if committed else None, now),
         runs=latest,
         stock=stock,
+        sources=sources,
     )
 
 
@@ -80,4 +84,4 @@ def _readiness(run: RunReport | None, now: datetime) -> Readiness:
 
 def _is_silent(source: SourceReport, now: datetime) -> bool:
     age = source.age(now)
-    return age is None or age > FRESH_FOR
+    return source.outcome is Outcome.FAILED and (age is None or age > FRESH_FOR)

@@ -13,7 +13,7 @@ from pylon.ontology.agency import Agent
 from pylon.ontology.calendar import floor
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import WorkloadStatus
-from pylon.ontology.fleet import DataCentre, StorageAsset
+from pylon.ontology.fleet import DataCentre, StorageAsset, TariffRate
 from pylon.ontology.types import ObjectType
 from pylon.sources.feed import SIMULATED
 from pylon.store import objects
@@ -26,7 +26,7 @@ AHEAD = timedelta(hours=48)
 FINAL = [status.value for status in WorkloadStatus if status.is_final]
 """The statuses of a workload that has left the fleet for good."""
 
-_FLEET = (DataCentre, StorageAsset, Agent)
+_FLEET = (DataCentre, StorageAsset, TariffRate, Agent)
 
 
 class Holding(BaseModel):
