@@ -2,7 +2,7 @@
 
 A server on loopback is still reachable from any web page its user opens. The Host allow-list stops DNS rebinding;
 the Origin check stops another site's page from writing or opening a WebSocket; demanding JSON stops the forms that
-browsers send without asking first.
+browsers send without asking first. A path that needs more, as the import of files does, is allowed it by name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
@@ -20,6 +21,7 @@ from pylon.errors import Forbidden, PylonError, RequestError
 
 __all__ = [
     "MAX_BODY_BYTES",
+    "Allowance",
     "Gate",
     "TooLarge",
     "UnsupportedMediaType",
@@ -46,7 +48,7 @@ _HOST = re.compile(rb"(?i)(?:\[(?P<v6>[0-9a-f:.]*:[0-9a-f:.]*)\]|(?P<name>[a-z0-
 
 
 class UnsupportedMediaType(RequestError):
-    """The body is not JSON."""
+    """The body is not of a type that is read here."""
 
     code = "unsupported_media_type"
     status = 415
@@ -59,14 +61,33 @@ class TooLarge(RequestError):
     status = 413
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What bodies may pass: of which types, none of them one that a browser's form can send, and how large."""
+
+    media_types: tuple[str, ...] = ("application/json",)
+    max_body_bytes: int = MAX_BODY_BYTES
+
+
 class Gate:
     """An ASGI application in front of another."""
 
-    def __init__(self, app: Asgi, *, hosts: Iterable[str], max_body_bytes: int = MAX_BODY_BYTES) -> None:
-        """Let requests for `hosts` (names without ports) through to `app`, with bodies up to `max_body_bytes`."""
+    def __init__(
+        self,
+        app: Asgi,
+        *,
+        hosts: Iterable[str],
+        max_body_bytes: int = MAX_BODY_BYTES,
+        allowances: Mapping[str, Allowance] | None = None,
+    ) -> None:
+        """Let requests for `hosts` (names without ports) through to `app`, with bodies up to `max_body_bytes`.
+
+        `allowances` names the paths whose bodies may be others than JSON of that size.
+        """
         self._app = app
         self._hosts = frozenset(host.lower() for host in hosts)
-        self._max_body_bytes = max_body_bytes
+        self._allowance = Allowance(max_body_bytes=max_body_bytes)
+        self._allowances = dict(allowances or {})
         self._good_hosts: set[bytes] = set()  # Host headers seen to be good, as sent: no parsing twice
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,7 +114,7 @@ class Gate:
         if scope["type"] == "websocket" or scope["method"] not in _SAFE:
             self._check_origin(_header(headers, b"origin"), host)
             if scope["type"] == "http":
-                self._check_body(headers)
+                _check_body(headers, self._allowed(scope))
 
     def _check_host(self, host: bytes) -> None:
         if _hostname(host) not in self._hosts:
@@ -112,32 +133,19 @@ class Gate:
                 "only from this server's own."
             )
 
-    def _check_body(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        length = _header(headers, b"content-length")
-        if length.isdigit() and int(length) > self._max_body_bytes:
-            raise self._too_large()
-        if length == b"0" or not (length or _header(headers, b"transfer-encoding")):
-            return
-        media_type = _header(headers, b"content-type").partition(b";")[0].strip().lower()
-        if media_type != b"application/json":
-            raise UnsupportedMediaType(
-                f"A body must be sent as application/json, not {media_type.decode('latin-1') or 'untyped'!r}."
-            )
-
-    def _too_large(self) -> TooLarge:
-        return TooLarge(
-            f"A body may have at most {self._max_body_bytes:,} bytes. Send less, or in several requests."
-        )
+    def _allowed(self, scope: Scope) -> Allowance:
+        return self._allowances.get(scope["path"], self._allowance)
 
     async def _with_limit(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the body first: a declared length may be wrong, and a chunked body declares none."""
+        allowed = self._allowed(scope)
         messages: deque[Message] = deque()
         read = 0
         while not messages or messages[-1].get("more_body"):
             messages.append(await receive())
             read += len(messages[-1].get("body", b""))
-            if read > self._max_body_bytes:
-                await self._refuse(scope, send, self._too_large())
+            if read > allowed.max_body_bytes:
+                await self._refuse(scope, send, _too_large(allowed))
                 return
 
         async def replay() -> Message:
@@ -178,6 +186,23 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def _check_body(headers: Iterable[tuple[bytes, bytes]], allowed: Allowance) -> None:
+    length = _header(headers, b"content-length")
+    if length.isdigit() and int(length) > allowed.max_body_bytes:
+        raise _too_large(allowed)
+    if length == b"0" or not (length or _header(headers, b"transfer-encoding")):
+        return
+    media_type = _header(headers, b"content-type").partition(b";")[0].strip().lower().decode("latin-1")
+    if media_type not in allowed.media_types:
+        raise UnsupportedMediaType(
+            f"A body must be sent as {' or '.join(allowed.media_types)}, not {media_type or 'untyped'!r}."
+        )
+
+
+def _too_large(allowed: Allowance) -> TooLarge:
+    return TooLarge(f"A body may have at most {allowed.max_body_bytes:,} bytes. Send less, or in several requests.")
 
 
 def _header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""Reading and adding the rows of an object type, with statements made from its declaration."""
+"""Reading, adding and changing the rows of an object type, with statements made from its declaration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pylon.ontology import columns
 from pylon.ontology.types import Row, Scope
 from pylon.store.database import Transaction, json_text
 
-__all__ = ["add_missing", "count", "read", "tally"]
+__all__ = ["add_missing", "change", "count", "find", "read", "tally"]
 
 
 def add_missing(transaction: Transaction, rows: Sequence[Row]) -> int:
@@ -21,6 +21,51 @@ def add_missing(transaction: Transaction, rows: Sequence[Row]) -> int:
         return 0
     payload = json_text([row.model_dump(mode="json") for row in rows])
     return transaction.statement(_insert(type(rows[0])), rows=payload).rowcount
+
+
+def change(transaction: Transaction, rows: Sequence[Row], names: Sequence[str]) -> int:
+    """Set these columns of the stored rows that have the ids and the operator of `rows` (all of one type).
+
+    Returns how many rows changed; a row that has these values already is not touched. Where the type says when a
+    row changed, that is taken from `rows`. Raises `KeyError` for a column that the row type does not declare.
+    """
+    if not rows:
+        return 0
+    row_type = type(rows[0])
+    table, compared = row_type.table, [_column(row_type, name) for name in names]
+    written = [*compared, '"updated_at"'] if "updated_at" in row_type.model_fields else compared
+    text = (
+        f"update public.{table.name} t set {', '.join(f'{name} = x.{name}' for name in written)} "  # noqa: S608
+        f"from jsonb_populate_recordset(null::public.{table.name}, %(rows)s::jsonb) x "
+        f"where t.id = x.id and t.{table.tenant_column} = x.{table.tenant_column} "
+        f"and row({', '.join(f't.{name}' for name in compared)}) "
+        f"is distinct from row({', '.join(f'x.{name}' for name in compared)})"
+    )
+    payload = json_text([row.model_dump(mode="json") for row in rows])
+    return transaction.statement(text.encode(), rows=payload).rowcount
+
+
+def find(
+    transaction: Transaction,
+    row_type: type[Row],
+    keys: Mapping[str, Sequence[Any]],
+    *,
+    shown: Sequence[str],
+    operator_id: UUID | None = None,
+) -> list[dict[str, Any]]:
+    """Return these columns, as the driver gives them, of the rows that have one of the keys.
+
+    `keys` holds the values of each key column: the first ones are the first key. A tenant's table is filtered as in
+    `read`. Raises `KeyError` for a column that the row type does not declare.
+    """
+    types = {spec.name: spec.sql_type.partition("(")[0] for spec in columns.of(row_type)}
+    named = ", ".join(_column(row_type, name) for name in keys)
+    given = ", ".join(f"%(key_{name})s::{types[name]}[]" for name in keys)
+    conditions, _ = _conditions(row_type, None)
+    text = f"select {', '.join(_column(row_type, name) for name in shown)} from public.{row_type.table.name}"  # noqa: S608
+    text += f"{conditions} {'and' if conditions else 'where'} ({named}) in (select * from unnest({given}))"  # noqa: S608
+    values = {f"key_{name}": list(of_one) for name, of_one in keys.items()}
+    return transaction.statement(text.encode(), operator_id=operator_id, **values).fetchall()
 
 
 def read(

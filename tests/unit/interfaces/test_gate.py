@@ -12,11 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pylon.interfaces.gate import Gate, is_loopback
+from pylon.interfaces.gate import Allowance, Gate, is_loopback
 
 HOSTS = ("127.0.0.1", "localhost", "::1")
 GOOD = [*(name for name in HOSTS if ":" not in name), "[::1]"]
 LIMIT = 1000
+FILES = "/files"  # the one path that takes CSV, and four times as much
+ALLOWANCES = {FILES: Allowance(media_types=("application/json", "text/csv"), max_body_bytes=4 * LIMIT)}
 
 
 def ask(
@@ -24,6 +26,7 @@ def ask(
     method: str = "GET",
     kind: str = "http",
     body: Iterable[bytes] = (b"",),
+    path: str = "/",
 ) -> tuple[int, dict[str, Any]]:
     """Send one request to a gate; return its status (200: it came through) and what was said.
 
@@ -50,17 +53,18 @@ def ask(
         sent.append(message)
 
     encoded = [tuple(p if isinstance(p, bytes) else p.encode("latin-1") for p in pair) for pair in headers]
-    scope = {"type": kind, "method": method, "path": "/", "headers": encoded}
-    asyncio.run(Gate(behind, hosts=HOSTS, max_body_bytes=LIMIT)(scope, receive, send))
+    scope = {"type": kind, "method": method, "path": path, "headers": encoded}
+    gate = Gate(behind, hosts=HOSTS, max_body_bytes=LIMIT, allowances=ALLOWANCES)
+    asyncio.run(gate(scope, receive, send))
     if sent[0]["type"] == "websocket.close":
         return sent[0]["code"], {"reason": sent[0]["reason"]}
     return sent[0]["status"], json.loads(sent[1]["body"])
 
 
 def write(
-    *headers: tuple[str, str], body: Iterable[bytes] = (b"",), host: str = "localhost:8000"
+    *headers: tuple[str, str], body: Iterable[bytes] = (b"",), host: str = "localhost:8000", path: str = "/"
 ) -> tuple[int, Any]:
-    return ask(("host", host), *headers, method="POST", body=body)
+    return ask(("host", host), *headers, method="POST", body=body, path=path)
 
 
 # Hosts
@@ -213,3 +217,28 @@ def test_these_addresses_are_of_this_machine_alone(host):
 )
 def test_these_are_not(host):
     assert not is_loopback(host)
+
+
+# A path that is allowed more
+
+
+def test_more_is_allowed_on_the_path_that_is_named_and_on_no_other():
+    csv, length = ("content-type", "text/csv; charset=utf-8"), ("content-length", str(4 * LIMIT))
+    body = [b"1" * LIMIT] * 4
+    assert write(csv, length, body=body, path=FILES) == (200, {"read": "1" * 4 * LIMIT})
+    for path in ("/", f"{FILES}/", f"{FILES}/x", "/FILES", f"{FILES}?x"):
+        assert write(csv, ("content-length", "1"), body=(b"1",), path=path)[0] == 415
+        assert write(("content-type", "application/json"), length, body=body, path=path)[0] == 413
+
+
+def test_what_the_path_is_allowed_has_its_bounds_too():
+    for headers, body, status in (
+        ((("content-type", "text/csv"), ("content-length", str(4 * LIMIT + 1))), (b"",), 413),
+        ((("content-type", "text/csv"), ("content-length", "1")), [b"1" * LIMIT] * 5, 413),
+        ((("content-type", "text/plain"), ("content-length", "1")), (b"1",), 415),
+        ((("content-type", "multipart/form-data"), ("content-length", "1")), (b"1",), 415),
+        ((("content-type", "text/csv"), ("origin", "https://evil.example")), (b"1",), 403),
+    ):
+        assert write(*headers, body=body, path=FILES)[0] == status
+    said = write(("content-type", "text/plain"), ("content-length", "1"), body=(b"1",), path=FILES)[1]
+    assert "must be sent as application/json or text/csv, not 'text/plain'" in said["detail"]
