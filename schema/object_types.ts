@@ -163,6 +163,8 @@ export interface DataCentre {
   memory_gb: number | null;
   /** Facility power drawn by what Pylon does not schedule [MW] */
   base_load_mw: number;
+  /** Tariff the site buys at (tariff_rates.tariff); null: the wholesale price */
+  tariff: string | null;
   /** Whether the site's spare capacity is offered in the market catalog to everyone */
   published: boolean;
   /** True when Pylon generated the object; it exists nowhere else */
@@ -211,6 +213,24 @@ export interface StorageAsset {
   updated_at: string;
 }
 
+/** What an operator pays for electricity on one of its tariffs, from one moment until the tariff's next rate. */
+export interface TariffRate {
+  /** Primary key */
+  id: string;
+  /** The operator that buys at the rate */
+  operator_id: string;
+  /** The operator's own name for the tariff */
+  tariff: string;
+  /** From when the rate holds, until the tariff's next one */
+  starts_at: string;
+  /** Price of energy, levies included; null: no price from here on [GBP/MWh] */
+  price_gbp_mwh: number | null;
+  /** True when Pylon generated the object; it exists nowhere else */
+  is_simulated: boolean;
+  /** When the row was created */
+  created_at: string;
+}
+
 /** One of the 17 regions of the Carbon Intensity API: 14 distribution areas and 3 countries. */
 export interface Region {
   /** Primary key */
@@ -255,9 +275,11 @@ export interface GridSignal {
   grid_stress_detail: Record<string, unknown> | null;
   /** Wholesale price; may be negative [GBP/MWh] */
   wholesale_price_gbp_mwh: number | null;
+  /** Price of imbalance, known after the half hour; may be negative [GBP/MWh] */
+  system_price_gbp_mwh: number | null;
   /** Source of the row's carbon intensity; `simulated` when simulated */
   data_source: string | null;
-  /** Source of each quantity: carbon, demand, price, stress, mix */
+  /** Source of each quantity: carbon, demand, price, system_price, stress, mix */
   provenance: Record<string, unknown>;
   /** True until an actual carbon intensity is known for the half hour */
   is_forecast: boolean;
@@ -468,6 +490,7 @@ export interface ObjectTypes {
   Operator: Operator;
   DataCentre: DataCentre;
   StorageAsset: StorageAsset;
+  TariffRate: TariffRate;
   Region: Region;
   GridSignal: GridSignal;
   RegionalGridSignal: RegionalGridSignal;
@@ -490,5 +513,6 @@ export type LinkName =
   | "LOCATED_IN"
   | "OPERATED_BY"
   | "ORIGINATED_AT"
+  | "PAID_BY"
   | "STATE_OF"
   | "SUBMITTED_BY";

@@ -7,10 +7,10 @@ declare
 begin
     if to_regclass('supabase_migrations.schema_migrations') is not null then
         execute 'select count(*) from supabase_migrations.schema_migrations where version = any ($1)'
-            into applied using array['20261122090000'];
+            into applied using array['20261122090000', '20261122140000'];
     end if;
-    if applied not in (0, 1) then
-        raise exception 'this database has % of Pylon''s 1 migrations', applied
+    if applied not in (0, 2) then
+        raise exception 'this database has % of Pylon''s 2 migrations', applied
             using hint = 'Run `pylon db migrate` or `supabase db push` to apply the rest.';
     end if;
     if applied = 0 and to_regclass('public.grid_signals') is not null then
@@ -229,6 +229,7 @@ create table if not exists public.grid_signals (
     grid_stress_score numeric(4,3),
     grid_stress_detail jsonb,
     wholesale_price_gbp_mwh numeric(10,2),
+    system_price_gbp_mwh numeric(10,2),
     data_source varchar(50),
     provenance jsonb not null default '{}',
     is_forecast boolean not null default true,
@@ -253,8 +254,9 @@ comment on column public.grid_signals.demand_mw is 'National demand on the trans
 comment on column public.grid_signals.grid_stress_score is '0.000 (slack) to 1.000 (emergency)';
 comment on column public.grid_signals.grid_stress_detail is 'The score''s components, their coverage and the method''s version';
 comment on column public.grid_signals.wholesale_price_gbp_mwh is 'Wholesale price; may be negative [GBP/MWh]';
+comment on column public.grid_signals.system_price_gbp_mwh is 'Price of imbalance, known after the half hour; may be negative [GBP/MWh]';
 comment on column public.grid_signals.data_source is 'Source of the row''s carbon intensity; `simulated` when simulated';
-comment on column public.grid_signals.provenance is 'Source of each quantity: carbon, demand, price, stress, mix';
+comment on column public.grid_signals.provenance is 'Source of each quantity: carbon, demand, price, system_price, stress, mix';
 comment on column public.grid_signals.is_forecast is 'True until an actual carbon intensity is known for the half hour';
 comment on column public.grid_signals.fetched_at is 'When the value now stored was retrieved';
 create index if not exists grid_signals_timestamp_idx on public.grid_signals ("timestamp" desc);
@@ -288,7 +290,7 @@ create table if not exists public.pipeline_runs (
 comment on table public.pipeline_runs is 'One run of the pipeline: when, how it ended, and the report of every source.';
 comment on column public.pipeline_runs.id is 'Primary key; what a decision names as the data it saw';
 comment on column public.pipeline_runs.status is 'How the run stands';
-comment on column public.pipeline_runs.trigger is 'What started it: command, timetable or start-up';
+comment on column public.pipeline_runs.trigger is 'What started it: command, timetable, start-up or import';
 comment on column public.pipeline_runs.started_at is 'When it started';
 comment on column public.pipeline_runs.finished_at is 'When it committed, or failed';
 comment on column public.pipeline_runs.report is 'Per source: rows seen, written, unchanged, rejected, gaps, seconds, faults';
@@ -324,7 +326,7 @@ create table if not exists public.signal_vintages (
     starts_at timestamptz not null,
     half_hour_values double precision[] not null,
     source varchar(50) not null,
-    constraint signal_vintages_pkey primary key (series, recorded_at, run_id)
+    constraint signal_vintages_pkey primary key (series, recorded_at, run_id, source)
 ) partition by range (recorded_at);
 comment on table public.signal_vintages is 'A series as one pipeline run saw it; kept for good, so any signal can be read as it was known.';
 comment on column public.signal_vintages.series is 'national.COLUMN or region.NUMBER.COLUMN, e.g. region.13.carbon_intensity_forecast';
@@ -371,6 +373,28 @@ comment on column public.agents.created_at is 'When the row was created';
 comment on column public.agents.updated_at is 'When the row last changed';
 create or replace trigger touch_updated_at before update on public.agents for each row execute function private.touch_updated_at();
 
+create table if not exists public.tariff_rates (
+    id uuid not null default gen_random_uuid(),
+    operator_id uuid not null,
+    tariff varchar(100) not null,
+    starts_at timestamptz not null,
+    price_gbp_mwh numeric(10,2),
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    constraint tariff_rates_pkey primary key (id),
+    constraint tariff_rates_operator_id_id_key unique (operator_id, id),
+    constraint tariff_rates_operator_id_tariff_starts_at_key unique (operator_id, tariff, starts_at),
+    constraint tariff_rates_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict
+);
+comment on table public.tariff_rates is 'What an operator pays for electricity on one of its tariffs, from one moment until the tariff''s next rate.';
+comment on column public.tariff_rates.id is 'Primary key';
+comment on column public.tariff_rates.operator_id is 'The operator that buys at the rate';
+comment on column public.tariff_rates.tariff is 'The operator''s own name for the tariff';
+comment on column public.tariff_rates.starts_at is 'From when the rate holds, until the tariff''s next one';
+comment on column public.tariff_rates.price_gbp_mwh is 'Price of energy, levies included; null: no price from here on [GBP/MWh]';
+comment on column public.tariff_rates.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.tariff_rates.created_at is 'When the row was created';
+
 create table if not exists public.data_centres (
     id uuid not null default gen_random_uuid(),
     dc_id varchar(100) not null,
@@ -393,6 +417,7 @@ create table if not exists public.data_centres (
     cpu_cores integer,
     memory_gb integer,
     base_load_mw numeric(10,2) not null default 0,
+    tariff varchar(100),
     published boolean not null default false,
     is_simulated boolean not null default false,
     created_at timestamptz not null default now(),
@@ -438,6 +463,7 @@ comment on column public.data_centres.gpu_count is 'GPUs on site';
 comment on column public.data_centres.cpu_cores is 'CPU cores on site';
 comment on column public.data_centres.memory_gb is 'Memory on site [GB]';
 comment on column public.data_centres.base_load_mw is 'Facility power drawn by what Pylon does not schedule [MW]';
+comment on column public.data_centres.tariff is 'Tariff the site buys at (tariff_rates.tariff); null: the wholesale price';
 comment on column public.data_centres.published is 'Whether the site''s spare capacity is offered in the market catalog to everyone';
 comment on column public.data_centres.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
 comment on column public.data_centres.created_at is 'When the row was created';
@@ -783,50 +809,66 @@ revoke all on function private.ensure_vintage_month(timestamptz) from public;
 grant execute on function private.ensure_vintage_month(timestamptz) to pylon_ingest;
 
 -- Ingest: one set-based statement for each kind of signal. A row that is already stored as it comes is not
--- touched (no new row version, no write-ahead log). A simulated value never replaces a real one.
+-- touched (no new row version, no write-ahead log). Where two sources give one quantity, the one that ranks higher is
+-- kept: p_ranks is an object of ranks by label, in which `simulated` is 0 and a label that is not there is 10.
 
 -- Whether a quantity from one source may be stored over what is there from another.
-create or replace function private.accepts(p_new text, p_old text) returns boolean
+create or replace function private.accepts(p_new text, p_old text, p_ranks jsonb) returns boolean
 language sql immutable set search_path = '' as $$
-    select p_new is not null and (p_new <> 'simulated' or coalesce(p_old, 'simulated') = 'simulated')
+    select p_new is not null and (
+        p_old is null or coalesce((p_ranks ->> p_new)::integer, 10) >= coalesce((p_ranks ->> p_old)::integer, 10))
 $$;
 
 -- p_rows: array of {timestamp, settlement_period, provenance, and the quantities provenance names}; `mix` is an
--- object of percentages by fuel. A quantity that provenance does not name is left as it is stored.
-create or replace function public.ingest_national(p_rows jsonb, p_now timestamptz) returns jsonb
+-- object of percentages by fuel. A quantity that provenance does not name is left as it is stored. `withheld` names
+-- the carbon values that were received and are not fit to serve: an actual is taken back, a forecast stays as it was.
+create or replace function public.ingest_national(p_rows jsonb, p_ranks jsonb, p_now timestamptz) returns jsonb
 language sql set search_path = '' as $$
 with incoming as materialized (
     select * from jsonb_to_recordset(p_rows) as x(
         "timestamp" timestamptz, settlement_period integer, provenance jsonb,
         carbon_intensity_forecast integer, carbon_intensity_actual integer,
         carbon_index text, carbon_index_computed text,
-        demand_mw integer, wholesale_price_gbp_mwh numeric(10,2),
-        grid_stress_score numeric(4,3), grid_stress_detail jsonb, mix jsonb)
+        demand_mw integer, wholesale_price_gbp_mwh numeric(10,2), system_price_gbp_mwh numeric(10,2),
+        grid_stress_score numeric(4,3), grid_stress_detail jsonb, mix jsonb, withheld jsonb)
 ), judged as (
     select i.*, s.id as stored_id, s as stored,
-        private.accepts(i.provenance ->> 'carbon', s.provenance ->> 'carbon') as takes_carbon,
-        private.accepts(i.provenance ->> 'demand', s.provenance ->> 'demand') as takes_demand,
-        private.accepts(i.provenance ->> 'price', s.provenance ->> 'price') as takes_price,
-        private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress') as takes_stress,
-        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix') as takes_mix,
-        -- An actual once given stays when the same source later leaves it out.
+        private.accepts(i.provenance ->> 'carbon', s.provenance ->> 'carbon', p_ranks) as takes_carbon,
+        private.accepts(i.provenance ->> 'demand', s.provenance ->> 'demand', p_ranks) as takes_demand,
+        private.accepts(i.provenance ->> 'price', s.provenance ->> 'price', p_ranks) as takes_price,
+        private.accepts(i.provenance ->> 'system_price', s.provenance ->> 'system_price', p_ranks)
+            as takes_system_price,
+        private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress', p_ranks) as takes_stress,
+        private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix', p_ranks) as takes_mix,
+        -- What the same source once gave stays when it later leaves it out.
+        i.carbon_intensity_forecast is null and i.provenance ->> 'carbon' = s.provenance ->> 'carbon'
+            as keeps_forecast,
         i.carbon_intensity_actual is null and s.carbon_intensity_actual is not null
-            and i.provenance ->> 'carbon' = s.provenance ->> 'carbon' as keeps_actual
+            and i.provenance ->> 'carbon' = s.provenance ->> 'carbon'
+            and not coalesce(i.withheld ? 'carbon_intensity_actual', false) as keeps_actual
     from incoming i left join public.grid_signals s using ("timestamp")
+), followed as (
+    -- The index follows the actual, or the forecast where there is none: it stays with the value that stays.
+    select j.*, coalesce(keeps_actual or (keeps_forecast and j.carbon_intensity_actual is null
+                                          and (j.stored).carbon_intensity_actual is null), false) as keeps_index
+    from judged j
 ), merged as materialized (
     -- Ids are settled here, so that the mix can be written without asking what the insert made of them. Should
     -- another writer have stored the half hour in between, the mix's foreign key refuses, and the run with it.
     select coalesce(j.stored_id, gen_random_uuid()) as id, j."timestamp", j.settlement_period, j.stored_id, j.stored,
-        case when takes_carbon then j.carbon_intensity_forecast else (j.stored).carbon_intensity_forecast end
-            as carbon_intensity_forecast,
-        case when takes_carbon and not keeps_actual then j.carbon_intensity_actual
+        case when takes_carbon and not coalesce(keeps_forecast, false) then j.carbon_intensity_forecast
+             else (j.stored).carbon_intensity_forecast end as carbon_intensity_forecast,
+        case when takes_carbon and not coalesce(keeps_actual, false) then j.carbon_intensity_actual
              else (j.stored).carbon_intensity_actual end as carbon_intensity_actual,
-        case when takes_carbon then j.carbon_index else (j.stored).carbon_index end as carbon_index,
-        case when takes_carbon and not keeps_actual then j.carbon_index_computed
+        case when takes_carbon and not keeps_index then j.carbon_index else (j.stored).carbon_index end
+            as carbon_index,
+        case when takes_carbon and not keeps_index then j.carbon_index_computed
              else (j.stored).carbon_index_computed end as carbon_index_computed,
         case when takes_demand then j.demand_mw else (j.stored).demand_mw end as demand_mw,
         case when takes_price then j.wholesale_price_gbp_mwh else (j.stored).wholesale_price_gbp_mwh end
             as wholesale_price_gbp_mwh,
+        case when takes_system_price then j.system_price_gbp_mwh else (j.stored).system_price_gbp_mwh end
+            as system_price_gbp_mwh,
         case when takes_stress then j.grid_stress_score else (j.stored).grid_stress_score end
             as grid_stress_score,
         case when takes_stress then j.grid_stress_detail else (j.stored).grid_stress_detail end
@@ -835,26 +877,29 @@ with incoming as materialized (
             'carbon', case when takes_carbon then j.provenance ->> 'carbon' end,
             'demand', case when takes_demand then j.provenance ->> 'demand' end,
             'price', case when takes_price then j.provenance ->> 'price' end,
+            'system_price', case when takes_system_price then j.provenance ->> 'system_price' end,
             'stress', case when takes_stress then j.provenance ->> 'stress' end,
             'mix', case when takes_mix then j.provenance ->> 'mix' end)) as provenance,
         case when takes_mix then j.mix end as mix
-    from judged j
+    from followed j
 ), written as (
     insert into public.grid_signals as g (
         id, "timestamp", settlement_period, carbon_intensity_forecast, carbon_intensity_actual, carbon_index,
-        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, grid_stress_score, grid_stress_detail,
-        data_source, provenance, is_forecast, fetched_at)
+        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, system_price_gbp_mwh, grid_stress_score,
+        grid_stress_detail, data_source, provenance, is_forecast, fetched_at)
     select id, "timestamp", settlement_period, carbon_intensity_forecast, carbon_intensity_actual, carbon_index,
-        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, grid_stress_score, grid_stress_detail,
-        provenance ->> 'carbon', provenance, carbon_intensity_actual is null, p_now
+        carbon_index_computed, demand_mw, wholesale_price_gbp_mwh, system_price_gbp_mwh, grid_stress_score,
+        grid_stress_detail, provenance ->> 'carbon', provenance, carbon_intensity_actual is null, p_now
     from merged m
     where m.stored_id is null or (
         m.carbon_intensity_forecast, m.carbon_intensity_actual, m.carbon_index, m.carbon_index_computed,
-        m.demand_mw, m.wholesale_price_gbp_mwh, m.grid_stress_score, m.grid_stress_detail, m.provenance
+        m.demand_mw, m.wholesale_price_gbp_mwh, m.system_price_gbp_mwh, m.grid_stress_score, m.grid_stress_detail,
+        m.provenance
     ) is distinct from (
         (m.stored).carbon_intensity_forecast, (m.stored).carbon_intensity_actual, (m.stored).carbon_index,
         (m.stored).carbon_index_computed, (m.stored).demand_mw, (m.stored).wholesale_price_gbp_mwh,
-        (m.stored).grid_stress_score, (m.stored).grid_stress_detail, (m.stored).provenance)
+        (m.stored).system_price_gbp_mwh, (m.stored).grid_stress_score, (m.stored).grid_stress_detail,
+        (m.stored).provenance)
     on conflict ("timestamp") do update set
         carbon_intensity_forecast = excluded.carbon_intensity_forecast,
         carbon_intensity_actual = excluded.carbon_intensity_actual,
@@ -862,6 +907,7 @@ with incoming as materialized (
         carbon_index_computed = excluded.carbon_index_computed,
         demand_mw = excluded.demand_mw,
         wholesale_price_gbp_mwh = excluded.wholesale_price_gbp_mwh,
+        system_price_gbp_mwh = excluded.system_price_gbp_mwh,
         grid_stress_score = excluded.grid_stress_score,
         grid_stress_detail = excluded.grid_stress_detail,
         data_source = excluded.data_source,
@@ -895,7 +941,8 @@ $$;
 
 -- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_index,
 -- carbon_index_computed, mix}; all from p_source.
-create or replace function public.ingest_regional(p_rows jsonb, p_source text, p_now timestamptz) returns jsonb
+create or replace function public.ingest_regional(p_rows jsonb, p_source text, p_ranks jsonb, p_now timestamptz)
+returns jsonb
 language sql set search_path = '' as $$
 with incoming as materialized (
     select r.id as region_uuid, x.*
@@ -908,7 +955,8 @@ with incoming as materialized (
     from incoming i
     left join public.regional_grid_signals s on s.region_id = i.region_uuid and s."timestamp" = i."timestamp"
     -- private.accepts, written out: as a function it would be called for each of these many rows.
-    where p_source <> 'simulated' or coalesce(s.data_source, 'simulated') = 'simulated'
+    where s.data_source is null
+       or coalesce((p_ranks ->> p_source)::integer, 10) >= coalesce((p_ranks ->> s.data_source)::integer, 10)
 ), written as (
     insert into public.regional_grid_signals as g (
         id, region_id, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, data_source,
@@ -955,7 +1003,8 @@ select jsonb_build_object(
 $$;
 
 -- p_factors: object of gCO2/kWh by the API's name of the fuel. Returns how many were written.
-create or replace function public.ingest_factors(p_factors jsonb, p_source text, p_now timestamptz) returns integer
+create or replace function public.ingest_factors(p_factors jsonb, p_source text, p_ranks jsonb, p_now timestamptz)
+returns integer
 language sql set search_path = '' as $$
 with written as (
     insert into public.carbon_factors as c (fuel, factor_gco2_kwh, data_source, fetched_at)
@@ -964,15 +1013,15 @@ with written as (
         factor_gco2_kwh = excluded.factor_gco2_kwh,
         data_source = excluded.data_source,
         fetched_at = excluded.fetched_at
-    where private.accepts(excluded.data_source, c.data_source)
+    where private.accepts(excluded.data_source, c.data_source, p_ranks)
       and (c.factor_gco2_kwh, c.data_source) is distinct from (excluded.factor_gco2_kwh, excluded.data_source)
     returning 1
 )
 select count(*)::integer from written
 $$;
 
--- p_series: array of {series, starts_at, half_hour_values, source}. A series that the run saw exactly as the last
--- run did is not written again. Returns how many were written.
+-- p_series: array of {series, starts_at, half_hour_values, source}. A series that a source gave exactly as the last
+-- time, or from a later half hour on, is not written again. Returns how many were written.
 create or replace function public.record_vintages(p_series jsonb, p_run_id uuid, p_now timestamptz)
 returns integer
 language plpgsql set search_path = '' as $$
@@ -985,16 +1034,51 @@ begin
     from jsonb_to_recordset(p_series) as x(
         series text, starts_at timestamptz, half_hour_values double precision[], source text)
     left join lateral (
-        select v.starts_at, v.half_hour_values, v.source
+        select v.starts_at, v.half_hour_values
         from public.signal_vintages v
-        where v.series = x.series
+        where v.series = x.series and v.source = x.source
         order by v.recorded_at desc
         limit 1) last on true
-    where (last.starts_at, last.half_hour_values, last.source)
-          is distinct from (x.starts_at, x.half_hour_values, x.source);
+    where last.starts_at is null or last.starts_at > x.starts_at
+       or x.half_hour_values is distinct from
+          last.half_hour_values[(extract(epoch from x.starts_at - last.starts_at) / 1800)::integer + 1 :];
     get diagnostics written = row_count;
     return written;
 end
+$$;
+
+-- p_flags: array of {series, starts_at, rule, raw, reason}: values received and found not fit to serve. p_checked:
+-- array of {series, half_hours}: what the rules were applied to; a flag there that is not raised again is cleared.
+create or replace function public.record_flags(p_flags jsonb, p_checked jsonb, p_run_id uuid, p_now timestamptz)
+returns jsonb
+language sql set search_path = '' as $$
+with incoming as materialized (
+    -- A value that never came is recorded as JSON's null, which the record set would turn into SQL's.
+    select x.series, x.starts_at, x.rule, coalesce(x.raw, 'null') as raw, x.reason
+    from jsonb_to_recordset(p_flags) as x(
+        series text, starts_at timestamptz, rule text, raw jsonb, reason text)
+), raised as (
+    insert into public.quality_flags as q (series, starts_at, rule, raw, reason, run_id, flagged_at)
+    select series, starts_at, rule, raw, reason, p_run_id, p_now from incoming
+    on conflict (series, starts_at, rule) do update set
+        raw = excluded.raw, reason = excluded.reason, cleared_at = null
+    where (q.raw, q.reason) is distinct from (excluded.raw, excluded.reason) or q.cleared_at is not null
+    returning 1
+), checked as (
+    select c.series, h.half_hour::timestamptz as starts_at
+    from jsonb_to_recordset(p_checked) as c(series text, half_hours jsonb)
+    cross join lateral jsonb_array_elements_text(c.half_hours) as h(half_hour)
+), cleared as (
+    update public.quality_flags q set cleared_at = p_now
+    from checked c
+    where q.series = c.series and q.starts_at = c.starts_at and q.cleared_at is null
+      and not exists (select from incoming i
+                      where i.series = q.series and i.starts_at = q.starts_at and i.rule = q.rule)
+    returning 1
+)
+select jsonb_build_object(
+    'raised', (select count(*) from raised),
+    'cleared', (select count(*) from cleared))
 $$;
 
 -- Leases: the right to do one kind of work until a moment. Session locks would fail through a pooler.
@@ -1129,6 +1213,14 @@ create policy tenant_rows on public.agents for all to authenticated, pylon_actor
 grant select on public.agents to authenticated, service_role;
 grant select, insert, update, delete on public.agents to pylon_actor;
 
+alter table public.tariff_rates enable row level security;
+alter table public.tariff_rates force row level security;
+revoke all on public.tariff_rates from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.tariff_rates;
+create policy tenant_rows on public.tariff_rates for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.tariff_rates to authenticated, service_role;
+grant select, insert, update, delete on public.tariff_rates to pylon_actor;
+
 alter table public.data_centres enable row level security;
 alter table public.data_centres force row level security;
 revoke all on public.data_centres from public, anon, authenticated, service_role;
@@ -1231,20 +1323,22 @@ grant select (id, region_id, current_carbon_intensity, current_carbon_source),
       update (current_carbon_intensity, current_carbon_source)
     on public.data_centres to pylon_ingest;
 
-revoke all on function public.ingest_national(jsonb, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.ingest_national(jsonb, timestamptz) to pylon_ingest;
-revoke all on function public.ingest_regional(jsonb, text, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.ingest_regional(jsonb, text, timestamptz) to pylon_ingest;
-revoke all on function public.ingest_factors(jsonb, text, timestamptz) from public, anon, authenticated, service_role;
-grant execute on function public.ingest_factors(jsonb, text, timestamptz) to pylon_ingest;
+revoke all on function public.ingest_national(jsonb, jsonb, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.ingest_national(jsonb, jsonb, timestamptz) to pylon_ingest;
+revoke all on function public.ingest_regional(jsonb, text, jsonb, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.ingest_regional(jsonb, text, jsonb, timestamptz) to pylon_ingest;
+revoke all on function public.ingest_factors(jsonb, text, jsonb, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.ingest_factors(jsonb, text, jsonb, timestamptz) to pylon_ingest;
 revoke all on function public.record_vintages(jsonb, uuid, timestamptz) from public, anon, authenticated, service_role;
 grant execute on function public.record_vintages(jsonb, uuid, timestamptz) to pylon_ingest;
+revoke all on function public.record_flags(jsonb, jsonb, uuid, timestamptz) from public, anon, authenticated, service_role;
+grant execute on function public.record_flags(jsonb, jsonb, uuid, timestamptz) to pylon_ingest;
 revoke all on function public.take_lease(text, uuid, timestamptz, integer) from public, anon, authenticated, service_role;
 grant execute on function public.take_lease(text, uuid, timestamptz, integer) to pylon_ingest;
 revoke all on function public.release_lease(text, uuid) from public, anon, authenticated, service_role;
 grant execute on function public.release_lease(text, uuid) to pylon_ingest;
-revoke all on function private.accepts(text, text) from public, anon, authenticated, service_role;
-grant execute on function private.accepts(text, text) to pylon_ingest;
+revoke all on function private.accepts(text, text, jsonb) from public, anon, authenticated, service_role;
+grant execute on function private.accepts(text, text, jsonb) to pylon_ingest;
 
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (
@@ -1253,7 +1347,8 @@ create table if not exists supabase_migrations.schema_migrations (
     name text
 );
 insert into supabase_migrations.schema_migrations (version, name) values
-    ('20261122090000', 'backbone')
+    ('20261122090000', 'backbone'),
+    ('20261122140000', 'every_source')
 on conflict (version) do nothing;
 
 commit;

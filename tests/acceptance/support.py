@@ -33,9 +33,25 @@ from pylon.store.database import Database
 from tests.doubles.carbon_intensity import StandIn
 from tests.doubles.postgres import Cluster
 
-__all__ = ["COMMAND", "PATIENCE_S", "Ended", "World", "command", "new_id", "new_world", "ran", "served", "until"]
+__all__ = [
+    "COMMAND",
+    "NOBODY",
+    "PATIENCE_S",
+    "Ended",
+    "World",
+    "command",
+    "new_id",
+    "new_world",
+    "ran",
+    "served",
+    "until",
+]
 
 PATIENCE_S = 20.0
+
+NOBODY = "http://127.0.0.1:1"
+"""Where nothing answers: the address of an API that a test has no use for."""
+
 COMMAND = (sys.executable, "-m", "pylon")
 
 
@@ -126,14 +142,15 @@ def new_world(cluster: Cluster, template: str, name: str, api: StandIn, **settin
     cluster.create(name, template)
     try:
         with Database(cluster.dsn(name, "pylon_app"), pool_size=6) as database:
-            words = {"http_attempts": 1, "http_timeout_s": 5.0, "schedule": "off", **settings}
+            words: dict[str, Any] = {"http_attempts": 1, "http_timeout_s": 5.0, "schedule": "off"}
+            words |= {"neso_url": NOBODY, "elexon_url": NOBODY, **settings}
             yield World(
                 cluster=cluster,
                 name=name,
                 database=database,
                 api=api,
                 operator_id=operators.acting(database, None, now=api.clock()),
-                settings=Settings(carbon_intensity_url=api.url, **words),  # type: ignore[arg-type]
+                settings=Settings(**{"carbon_intensity_url": api.url, **words}),  # type: ignore[arg-type]
             )
     finally:
         cluster.drop(name)

@@ -13,10 +13,12 @@ import pytest
 
 from pylon.interfaces.cli import main
 from pylon.settings import Settings, variable
-from pylon.store import embedded
+from pylon.store import embedded, migrations
 from tests.acceptance.homes import left_of, new_home
-from tests.acceptance.support import Ended, ran
+from tests.acceptance.support import NOBODY, Ended, ran
 from tests.doubles.carbon_intensity import StandIn
+from tests.doubles.elexon import Elexon
+from tests.doubles.neso import Neso
 
 COMMANDS = (
     (),
@@ -24,6 +26,8 @@ COMMANDS = (
     ("serve",),
     ("pipeline",),
     ("status",),
+    ("signals",),
+    ("import",),
     ("settings",),
     ("doctor",),
     ("purge",),
@@ -155,8 +159,9 @@ def test_settings_lists_every_variable_and_shows_no_secret(home):
 
 
 def test_doctor_checks_everything_and_changes_its_exit_code_only_for_what_is_bad(loaded, home):
-    with StandIn() as api:
-        ended = pylon(home, "doctor", PYLON_CARBON_INTENSITY_URL=api.url)
+    with StandIn() as api, Elexon() as elexon, Neso() as neso:
+        urls = {"CARBON_INTENSITY": api.url, "ELEXON": elexon.url, "NESO": neso.url}
+        ended = pylon(home, "doctor", **{f"PYLON_{name}_URL": url for name, url in urls.items()})
         assert (ended.code, ended.err) == (0, "")
         assert re.findall(r"^(\w+) +(\w[\w ]*):", ended.out, re.M) == [
             ("ok", "Python"),
@@ -165,12 +170,15 @@ def test_doctor_checks_everything_and_changes_its_exit_code_only_for_what_is_bad
             ("ok", "Schema"),
             ("ok", "Address"),
             ("ok", "Carbon Intensity API"),
+            ("ok", "Elexon Insights API"),
+            ("ok", "NESO data portal"),
         ]
-        unreachable = api.url
-    ended = pylon(home, "doctor", PYLON_CARBON_INTENSITY_URL=unreachable, PYLON_HTTP_TIMEOUT_S="1")
+    unreachable = {f"PYLON_{name}_URL": NOBODY for name in urls}
+    ended = pylon(home, "doctor", **unreachable)
     assert ended.code == 0  # it works without: data are simulated
-    assert "note Carbon Intensity API" in ended.said
-    ended = pylon(home, "doctor", PYLON_HOST="0.0.0.0", PYLON_CARBON_INTENSITY_URL=unreachable)
+    for subject in ("Carbon Intensity API", "Elexon Insights API", "NESO data portal"):
+        assert f"note {subject}" in ended.said
+    ended = pylon(home, "doctor", PYLON_HOST="0.0.0.0", **unreachable)
     assert ended.code == 1
     assert "bad Address: PYLON_HOST=0.0.0.0 is not a loopback address" in ended.said
 
@@ -302,7 +310,7 @@ def test_looking_at_a_database_changes_nothing_in_it(new_database: Callable[...,
     address = new_database()
     ended = ran("status", DATABASE_URL=address)
     assert ended.code == 1
-    assert "lacks 1 of Pylon's migrations" in ended.said
+    assert f"lacks {len(migrations.files())} of Pylon's migrations" in ended.said
     assert "pylon db migrate" in ended.said
     with psycopg.connect(address) as connection:
         made = connection.execute(

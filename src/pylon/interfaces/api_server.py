@@ -24,11 +24,15 @@ from pylon import __doc__ as tagline
 from pylon._version import VERSION
 from pylon.errors import Invalid, NotFound, PylonError, RequestError, StoreUnavailable
 from pylon.interfaces.gate import Asgi, Gate, Message, Receive, Scope, Send, problem_bytes, unexpected
+from pylon.interfaces.import_api import IMPORT, IMPORT_ALLOWANCE, add_import
+from pylon.interfaces.objects_api import add_objects
 from pylon.interfaces.prepared import Prepared, Version
+from pylon.interfaces.regions_api import add_regions
 from pylon.interfaces.runtime import Runtime
+from pylon.interfaces.signals_api import AsOf, add_signals
 from pylon.interfaces.timetable import timetable
 from pylon.ontology.calendar import floor
-from pylon.services.live_state import OF_THE_MOMENT, live_state, snapshot
+from pylon.services.live_state import OF_THE_MOMENT, live_state, past_state, snapshot
 from pylon.services.market_catalog import MarketCatalog, market_catalog
 from pylon.services.regional import RegionalState, regional
 from pylon.services.status import Readiness, readiness
@@ -85,14 +89,15 @@ def create_app(runtime: Runtime, *, hosts: tuple[str, ...] = LOOPBACK_HOSTS) -> 
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         # The live state is bytes already; it need not pass the router to be sent.
-        if scope["type"] == "http" and scope["path"] == LIVE_STATE and Prepared.serves(scope):
+        is_prepared = scope["type"] == "http" and scope["path"] == LIVE_STATE and not scope["query_string"]
+        if is_prepared and Prepared.serves(scope):
             await prepared(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "HEAD":
             await routes({**scope, "method": "GET"}, receive, _headers_only(send))
         else:
             await routes(scope, receive, send)
 
-    return Gate(app, hosts=hosts)
+    return Gate(app, hosts=hosts, allowances={IMPORT: IMPORT_ALLOWANCE})
 
 
 def _headers_only(send: Send) -> Send:
@@ -132,6 +137,10 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     _handle_errors(app)
     _add_service(app, runtime)
     _add_grid(app, runtime)
+    add_signals(app, lambda: _running(runtime))
+    add_regions(app, lambda: _running(runtime))
+    add_objects(app, lambda: _running(runtime))
+    add_import(app, lambda: _running(runtime))
     _add_documentation(app)
     _describe_problems(app)
     return app
@@ -164,19 +173,25 @@ def _add_service(app: FastAPI, runtime: Runtime | None) -> None:
 
 def _add_grid(app: FastAPI, runtime: Runtime | None) -> None:
     @app.get(LIVE_STATE, tags=["grid"], response_model=dict[str, Any])
-    def full_state() -> dict[str, Any]:
+    def full_state(as_of: AsOf = None) -> dict[str, Any]:
         """Return the full current ontology state: the shared grid part and the caller's own part.
 
-        Served with a strong ETag (send it back in If-None-Match for 304), gzip or zstd by Accept-Encoding.
+        Served with a strong ETag (send it back in If-None-Match for 304), gzip or zstd by Accept-Encoding. With
+        `as_of` the grid part alone, as it was known then.
         """
-        here = _running(runtime)  # GET and HEAD are answered before the router; this describes them
+        here = _running(runtime)  # what asks for nothing else is answered before the router
+        if as_of is not None:
+            return past_state(here.database, here.operator_id, here.clock(), as_of)
         return live_state(here.database, here.operator_id, here.clock())
 
     @app.get("/api/v1/grid/regional", tags=["grid"])
-    def regional_state() -> RegionalState:
-        """Return the carbon intensity of every region: now, and 48 hours ahead."""
+    def regional_state(as_of: AsOf = None) -> RegionalState:
+        """Return the carbon intensity of every region: now, and 48 hours ahead.
+
+        With `as_of` as it was known then, without the generation mix.
+        """
         here = _running(runtime)
-        return regional(here.database, here.clock())
+        return regional(here.database, here.clock(), as_of)
 
     @app.get("/api/v1/market/catalog", tags=["market"])
     def catalog(
@@ -240,7 +255,8 @@ def _handle_errors(app: FastAPI) -> None:
             valid = ", ".join(_endpoints(app))
             return respond(NotFound(f"There is nothing at {request.url.path}. Valid: {valid}."))
         if error.status_code == 405:
-            allowed = headers["Allow"] = f"{headers.pop('allow', headers.get('Allow', 'GET'))}, HEAD"
+            allowed = headers.pop("allow", headers.get("Allow", "GET"))
+            allowed = headers["Allow"] = f"{allowed}, HEAD" if "GET" in allowed else allowed
             return respond(
                 MethodNotAllowed(f"{request.url.path} does not take {request.method}. Valid: {allowed}."), headers
             )

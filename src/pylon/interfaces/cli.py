@@ -14,9 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from pylon.errors import Invalid, PylonError
+from pylon.interfaces.import_command import add_import
+from pylon.interfaces.signals_command import add_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from datetime import datetime
     from socket import socket
 
     from pylon.interfaces.runtime import Runtime
@@ -87,21 +90,31 @@ def serve() -> None:
 
 
 @app.command()
-def pipeline() -> None:
+def pipeline(
+    since: Annotated[
+        str | None,
+        typer.Option("--since", metavar="DATE", help="Ask for everything from then on, e.g. 2026-11-01 (UTC)."),
+    ] = None,
+) -> None:
     """Run the pipeline once: ask every source, store what came, and report."""
     from pylon.interfaces import runtime, serving, tables
     from pylon.ontology.enums import RunStatus
 
+    start = _moment(since)
     settings = _settings()
     serving.stop_on_terminate()
     with runtime.opened(settings, say=_say) as here:
-        report = here.run_pipeline("command", _say)
+        report = here.run_pipeline("command", _say, start)
         out.print(tables.sources_table(report))
         _print_lines(tables.faults(report, here.clock()))
         _print_stock(_status(here))
         out.print(f"{report.rows_written:,} rows written; run {report.run_id}, {report.status.value}.")
         if report.status is RunStatus.FAILED:
             raise typer.Exit(1)
+
+
+add_import(app, lambda: _settings(), lambda title, outcome: _say(title, outcome))
+add_signals(app, lambda: _settings())
 
 
 @app.command()
@@ -119,8 +132,9 @@ def status() -> None:
             out.print("[yellow]The data are old: is `pylon serve` running, or its timetable off?[/]")
         if state.runs:
             out.print(tables.runs_table(state.runs, now))
-            out.print(tables.sources_table(state.runs[0]))
-            _print_lines(tables.faults(state.runs[0], now))
+        out.print(tables.states_table(state.sources, state.runs[0] if state.runs else None, now))
+        _print_lines(tables.source_notes(state.sources))
+        _print_lines(line for run in state.runs[:1] for line in tables.refusals(run))
         _print_stock(state)
 
 
@@ -340,6 +354,15 @@ def _settings() -> Settings:
     for name, meant in misspelt().items():
         err.print(f"[yellow]{name} is not a setting; did you mean {meant}?[/]")
     return load()
+
+
+def _moment(text: str | None) -> datetime | None:
+    from pylon.interfaces.instants import instant
+
+    try:
+        return instant(f"{text}T00:00Z" if text and len(text) == len("2026-11-01") else text)
+    except ValueError as fault:
+        raise Invalid(f"--since {text} {fault}. A date alone, such as 2026-11-01, means 00:00 UTC.") from None
 
 
 def _embedded_settings(what: str) -> Settings:

@@ -6,6 +6,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -14,6 +15,7 @@ from pylon import errors, interfaces
 from pylon.derive import docs, json_schema, sql, typescript
 from pylon.errors import Invalid, PylonError
 from pylon.interfaces import api_server
+from pylon.sources import feed
 from pylon.store import migrations
 
 __all__ = ["error_types", "files", "stale", "write"]
@@ -30,7 +32,7 @@ def files(root: Path) -> dict[Path, str]:
     """
     _check_clone(root)
     document = api_server.openapi()
-    pages = {**docs.pages(error_types()), "api.md": docs.api(document)}
+    pages = {**docs.pages(error_types()), "api.md": docs.api(document), "sources.md": docs.sources(_sources())}
     known = [(migration.version, migration.name) for migration in migrations.files()]
     texts = {
         Path("schema/supabase_schema.sql"): sql.schema(known),
@@ -95,6 +97,37 @@ def _check_clone(root: Path) -> None:
             f"The Pylon that runs is the one in {running}, not the one in {root}. "
             "Install the clone into this environment with `pip install -e .`, or put its src folder on PYTHONPATH."
         )
+
+
+def _sources() -> Iterator[dict[str, str]]:
+    for source in feed.discover():
+        terms = source.terms
+        longest = terms.limits.longest_range
+        yield {
+            "title": terms.title,
+            "Name": f"`{terms.name}`",
+            "Label of its values": f"`{terms.data_source}`",
+            "Supplies": ", ".join(sorted(terms.supplies)),
+            "Half hours": " and ".join(sorted(terms.sides, reverse=True)),
+            "Rank": str(terms.rank if not terms.is_simulated else 0),
+            "Address": terms.base_url or "none: drawn from the seed",
+            "Homepage": terms.homepage,
+            "Licence": terms.licence,
+            "Attribution": terms.attribution,
+            "Publishes every": _span(terms.cadence),
+            "Delay after its half hour": _span(terms.delay),
+            "Asked every": _span(terms.poll_every) if terms.poll_every else "run",
+            "Limits": terms.limits.says,
+            "Least time between requests": f"{terms.limits.apart_s:g} s",
+            "Longest range of one request": _span(longest) if longest else "any",
+        }
+
+
+def _span(span: timedelta) -> str:
+    for size, unit in ((timedelta(days=1), "d"), (timedelta(hours=1), "h"), (timedelta(minutes=1), "min")):
+        if span and not span % size:
+            return f"{span // size} {unit}"
+    return f"{span.total_seconds():g} s"
 
 
 def _modules_with_errors() -> Iterator[ModuleType]:

@@ -24,6 +24,13 @@ __all__ = ["Finding", "Verdict", "findings", "psql_command", "settings_table"]
 
 _LOW_DISK_GB = 1.0
 
+_UPSTREAMS = {
+    "carbon_intensity": ("Carbon Intensity API", "/intensity"),
+    "elexon": ("Elexon Insights API", "/datasets/NDF?format=json"),
+    "neso": ("NESO data portal", "/package_show?id=1-day-ahead-demand-forecast"),
+}
+"""Of each API, its name and the smallest question that Pylon asks it."""
+
 
 class Verdict(Enum):
     """How a check went: BAD keeps Pylon from working, NOTE does not."""
@@ -48,7 +55,7 @@ def findings(settings: Settings) -> Iterator[Finding]:
     yield _disk(settings)
     yield from _database(settings)
     yield _port(settings)
-    yield _upstream(settings)
+    yield from _upstreams(settings)
 
 
 def settings_table(settings: Settings) -> Table:
@@ -137,14 +144,18 @@ def _port(settings: Settings) -> Finding:
     return Finding(Verdict.GOOD, "Address", f"{where} is free")
 
 
-def _upstream(settings: Settings) -> Finding:
-    url = str(settings.carbon_intensity_url).rstrip("/")
-    try:
-        with Http(timeout_s=min(5, settings.http_timeout_s), attempts=1) as http:
-            http.get_json(f"{url}/intensity")
-    except PylonError as error:
-        return Finding(Verdict.NOTE, "Carbon Intensity API", f"{error.detail} Until it answers, data are simulated")
-    return Finding(Verdict.GOOD, "Carbon Intensity API", f"{url} answers")
+def _upstreams(settings: Settings) -> Iterator[Finding]:
+    urls = settings.base_urls
+    with Http(timeout_s=min(5, settings.http_timeout_s), attempts=1) as http:
+        for api, (title, question) in _UPSTREAMS.items():
+            url = urls[api].rstrip("/")
+            try:
+                http.get_json(url + question)
+            except PylonError as error:
+                detail = f"{error.detail} Until it answers, what it gives is as old as it is, or simulated"
+                yield Finding(Verdict.NOTE, title, detail)
+            else:
+                yield Finding(Verdict.GOOD, title, f"{url} answers")
 
 
 def _shown(value: object) -> str:
