@@ -7,7 +7,7 @@ real source answers for a quantity, a simulated one does, under its own label, a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from time import perf_counter
 from uuid import UUID
@@ -18,6 +18,7 @@ from pylon.ontology.enums import RunStatus
 from pylon.services import ingest, synthesise
 from pylon.services.ask_sources import Asked, Progress, ask_sources, silent, source_report
 from pylon.services.check_quality import Checked, check_quality
+from pylon.services.reach_back import BEHIND
 from pylon.services.reports import Outcome, RunReport, SourceReport, SyntheticReport
 from pylon.services.score_stress import score_stress
 from pylon.settings import Settings
@@ -27,20 +28,10 @@ from pylon.sources.http import Http
 from pylon.store import leases
 from pylon.store.database import Database, Transaction, json_text
 
-__all__ = ["AHEAD", "BEHIND", "LEASE", "LOOK_BACK", "Progress", "Run", "run", "silent"]
+__all__ = ["AHEAD", "BEHIND", "LEASE", "Progress", "Run", "run", "silent"]
 
 LEASE = "pipeline"
 AHEAD = timedelta(hours=48)
-BEHIND = timedelta(hours=24)
-
-LOOK_BACK = timedelta(days=7)
-"""How far back one run a day asks: actuals are revised for days, and what an outage left out comes later."""
-
-_SETTLES_IN = timedelta(hours=2)
-"""How long after its half hour the first actual may come: what the last run before a pause could not see yet."""
-
-_LONGEST_ABSENCE = timedelta(days=30)
-"""How far back the first run after a pause asks at most; `pylon pipeline --since` asks for more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,12 +47,12 @@ class Run:
     operator_id: UUID
     trigger: str
     behind: timedelta | None = None
-    """How far back to ask; unless told, 24 hours, once a day 7 days, after a pause as long as it was."""
+    """How far back to ask every source; unless told, each as `services.reach_back` says."""
     progress: Progress = field(default=silent)
 
     @property
     def start(self) -> datetime:
-        """Start of the first half hour asked for."""
+        """Start of the first half hour asked for, as far as that is the same for every source."""
         return floor(self.now) - (BEHIND if self.behind is None else self.behind)
 
     @property
@@ -79,7 +70,7 @@ def run(database: Database, settings: Settings, this: Run, sources: Sequence[Sou
     with leases.held(database, LEASE, this.run_id, this.clock):
         began = this.clock()
         try:
-            before, this = _start(database, this, began)
+            before = _start(database, this, began)
             last = {source.name: source for source in before.sources} if before else {}
             created = _fleet(database, settings, this)
             asked = _ask(settings, this, known, last)
@@ -91,23 +82,13 @@ def run(database: Database, settings: Settings, this: Run, sources: Sequence[Sou
         return _arrivals(database, settings, this, report, created)
 
 
-def _start(database: Database, this: Run, began: datetime) -> tuple[RunReport | None, Run]:
-    """Record the start; return the report of the last committed run, and this run with its reach back settled."""
+def _start(database: Database, this: Run, began: datetime) -> RunReport | None:
+    """Record the start and return the report of the last committed run."""
     with database.as_ingest() as transaction:
         last = transaction.one("last_committed_run")
-        before = RunReport.of(last) if last else None
-        looked_back = transaction.value("looked_back", now=this.now, reach=LOOK_BACK)
         transaction.run("start_run", id=this.run_id, trigger=this.trigger, now=began)
         transaction.run("abandon_runs", id=this.run_id, now=began)
-    behind = _reach(this.now, before, looked_back) if this.behind is None else this.behind
-    return before, replace(this, behind=behind)
-
-
-def _reach(now: datetime, before: RunReport | None, looked_back: bool) -> timedelta:
-    reach = BEHIND if looked_back else LOOK_BACK
-    if before is None or before.as_of is None:
-        return reach
-    return min(max(reach, floor(now) - floor(before.as_of) + _SETTLES_IN), _LONGEST_ABSENCE)
+    return RunReport.of(last) if last else None
 
 
 def _fleet(database: Database, settings: Settings, this: Run) -> Mapping[str, int]:
@@ -131,7 +112,13 @@ def _ask(settings: Settings, this: Run, sources: Sequence[Source], last: Mapping
             base_urls=settings.base_urls,
         )
         return ask_sources(
-            sources, request, grid=settings.grid, last=last, stopwatch=perf_counter, progress=this.progress
+            sources,
+            request,
+            grid=settings.grid,
+            reaches_back=this.behind is None,
+            last=last,
+            stopwatch=perf_counter,
+            progress=this.progress,
         )
 
 
@@ -146,9 +133,12 @@ def _store(
     """Store every batch, the stress and the report in one transaction: a run is seen whole or not at all."""
     with database.as_ingest() as transaction:
         leases.hold(transaction, LEASE, this.run_id, this.clock())
-        checked, stored = _store_batches(transaction, this, asked, ranks)
+        # Values count as known from when they are stored, not from when the sources began to be asked.
+        known_at = this.now + max(this.clock() - began, timedelta(0))
+        start = min((one.asked_from for one in asked if one.asked_from), default=this.start)
+        checked, stored = _store_batches(transaction, this, asked, ranks, known_at)
         # Where nothing has come there is nothing new to score.
-        stress = _stress(transaction, this) if stored else ingest.Stored(0, 0, 0)
+        stress = _stress(transaction, this, start, known_at) if stored else ingest.Stored(0, 0, 0)
         ingest.refresh_centres(transaction, this.now)
         report = RunReport(
             run_id=this.run_id,
@@ -157,7 +147,7 @@ def _store(
             started_at=began,
             finished_at=this.clock(),
             as_of=this.now,
-            asked_from=this.start,
+            asked_from=start,
             sources=_source_reports(this, asked, checked, stored, last),
             vintages_written=stress.vintages + sum(done.vintages for done in stored.values()),
             flags_written=checked.flags_written,
@@ -174,22 +164,22 @@ def _store(
 
 
 def _store_batches(
-    transaction: Transaction, this: Run, asked: Sequence[Asked], ranks: Mapping[str, int]
+    transaction: Transaction, this: Run, asked: Sequence[Asked], ranks: Mapping[str, int], known_at: datetime
 ) -> tuple[Checked, dict[str, ingest.Stored]]:
     """Store what each source gave, real values checked first, and return what became of it by source."""
     given = {one.source.terms.name: one.batch for one in asked if one.batch is not None}
     labels = {one.source.terms.name: one.source.terms.data_source for one in asked}
     real = {name: batch for name, batch in given.items() if labels[name] != SIMULATED}
-    checked = check_quality(transaction, real, run_id=this.run_id, now=this.now)
+    checked = check_quality(transaction, real, run_id=this.run_id, now=known_at)
     stored = {
-        name: ingest.store_batch(transaction, labels[name], batch, ranks=ranks, run_id=this.run_id, now=this.now)
+        name: ingest.store_batch(transaction, labels[name], batch, ranks=ranks, run_id=this.run_id, now=known_at)
         for name, batch in {**given, **checked.batches}.items()
     }
     return checked, stored
 
 
-def _stress(transaction: Transaction, this: Run) -> ingest.Stored:
-    return score_stress(transaction, start=this.start, end=this.end, run_id=this.run_id, now=this.now)
+def _stress(transaction: Transaction, this: Run, start: datetime, known_at: datetime) -> ingest.Stored:
+    return score_stress(transaction, start=start, end=this.end, run_id=this.run_id, now=known_at)
 
 
 def _source_reports(

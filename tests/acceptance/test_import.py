@@ -186,7 +186,7 @@ def test_the_command_refuses_all_or_stores_the_good_and_reports_every_fault(home
     ended = pylon(home, file, "--report", report)
     assert ended.code == 1
     assert "Rows of DataCentre (the only type with these columns)" in ended.said
-    assert "must be a region's number, 1 to 17, or its name. Did you mean London?" in ended.said
+    assert "must be a region's number, 1 to 14, or its name. Did you mean London?" in ended.said
     assert "Nothing was stored. Mend what was refused, or import the other rows with --skip-bad." in ended.said
     with report.open(newline="") as stream:
         faults = list(csv.DictReader(stream))

@@ -8,6 +8,7 @@ import json
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -354,3 +355,19 @@ def test_a_retry_prints_nothing(api):
     read = f"{reader}.get_json('{api.url}/intensity')"
     ran = subprocess.run([sys.executable, "-c", read], capture_output=True, check=True, timeout=60)
     assert (ran.stdout, ran.stderr, api.count()) == (b"", b"", 2)
+
+
+def test_nobody_waits_for_a_turn_at_a_host_that_cannot_be_reached():
+    faults = []
+
+    def ask(http):
+        for _ in range(3):
+            with pytest.raises(SourceUnavailable, match="cannot be reached") as caught:
+                http.get_json("http://127.0.0.1:1/", apart_s=3600)
+            faults.append(caught.value)
+
+    with Http(timeout_s=5, attempts=1) as http:
+        asking = threading.Thread(target=ask, args=(http,), daemon=True)
+        asking.start()
+        asking.join(20)
+    assert len(faults) == 3

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from pylon.services import operators, synthesise
 from pylon.services.import_rows import BAD_ROWS_KEPT
 from pylon.services.import_types import TYPES
 from pylon.services.live_state import live_state
@@ -39,7 +40,12 @@ def run(dsn: str, tmp_path: Path) -> Run:
     return run_command
 
 
-def test_every_command_of_the_page_works_in_its_order(run: Run, database: Database, superuser: Superuser) -> None:
+@pytest.mark.parametrize("has_simulated_fleet", [False, True], ids=["new", "filled by make up"])
+def test_every_command_of_the_page_works_in_its_order(
+    run: Run, database: Database, superuser: Superuser, *, has_simulated_fleet: bool
+) -> None:
+    if has_simulated_fleet:
+        assert synthesise.ensure_fleet(database, operators.acting(database, None, now=NOW), seed=2025)
     ended = [run(line) for line in COMMANDS]
     assert [one.code for one in ended] == [0] * len(COMMANDS), [one.said for one in ended if one.code]
     assert "A dry run: nothing was stored." in ended[0].said
@@ -47,15 +53,19 @@ def test_every_command_of_the_page_works_in_its_order(run: Run, database: Databa
     told = {line for line, one in zip(COMMANDS, ended, strict=True) if "the file says nothing new" in one.said}
     assert told == again
     state = live_state(database, LOCAL_OPERATOR_ID, NOW)
-    sites = {row["dc_id"]: row for row in state["objects"]["DataCentre"]}
+    sites = {row["dc_id"]: row for row in own(state, "DataCentre")}
     assert {name: row["tariff"] for name, row in sites.items()} == {"READING-1": "day-night", "LIVINGSTON-1": None}
-    batteries = {row["asset_id"]: row["co_located_dc_id"] for row in state["objects"]["StorageAsset"]}
+    batteries = {row["asset_id"]: row["co_located_dc_id"] for row in own(state, "StorageAsset")}
     assert batteries == {"READING-BESS": sites["READING-1"]["id"], "FIFE-BESS": None}
     assert stored(superuser, "select price_gbp_mwh::float8 from tariff_rates order by starts_at") == [95, 212.5, 95]
     prices = "select wholesale_price_gbp_mwh::float8 from grid_signals order by timestamp"
     assert stored(superuser, prices) == [71.2, 68.95, -4.1, None]
     labels = "select distinct provenance ->> 'demand' from grid_signals"
     assert stored(superuser, labels) == ["import:broker"]
+
+
+def own(state: dict[str, Any], object_type: str) -> list[dict[str, Any]]:
+    return [row for row in state["objects"][object_type] if not row["is_simulated"]]
 
 
 def stored(superuser: Superuser, query: str) -> list[Any]:

@@ -102,6 +102,8 @@ def test_the_commands_write_the_derived_files_alone(followed: Followed) -> None:
         "schema/supabase_schema.sql",
         "schema/object_types.json",
         "schema/object_types.ts",
+        "schema/openapi.json",
+        "docs/reference/api.md",
         "docs/reference/object-types.md",
         "docs/reference/links.md",
     }

@@ -84,7 +84,10 @@ def versions(superuser: Superuser) -> list[tuple[Any, ...]]:
 
 
 def counts(report: ImportReport) -> dict[str, int]:
+    """Return the counts that are not 0; what is good is named apart where it was not stored."""
     found = report.model_dump(include={name for name in ImportReport.model_fields if name.startswith("rows_")})
+    if report.is_stored:
+        assert (found.pop("rows_new"), found.pop("rows_changed")) == (report.rows_stored, report.rows_updated)
     return {name.removeprefix("rows_"): number for name, number in found.items() if number}
 
 
@@ -147,7 +150,7 @@ def test_one_bad_row_keeps_all_out_and_every_fault_is_told(tenants: Tenants, sup
     noted: list[Fault] = []
     text = SITES + "C,Site C,99,0.5,20,\nD,Site D,13,1.2,20\n"
     report = imported(tenants.a, text, noted=noted)
-    assert (counts(report), report.is_stored, report.faults) == ({"read": 4, "stored": 2, "refused": 2}, False, 3)
+    assert (counts(report), report.is_stored, report.faults) == ({"read": 4, "new": 2, "refused": 2}, False, 3)
     assert noted == report.bad_rows
     assert [(fault.line, fault.column) for fault in noted] == [(4, "region"), (4, "pue"), (5, "")]
     assert versions(superuser) == before
@@ -162,7 +165,16 @@ def test_a_dry_run_says_what_happens_and_leaves_no_trace(tenants: Tenants, super
         dry = imported(tenants.a, text, dry_run=True)
         assert (dry.is_stored, dry.run_id) == (False, None)
         assert versions(superuser) == before
-        assert counts(imported(tenants.a, text)) == counts(dry)
+        done = imported(tenants.a, text)
+        assert dry.rows_new > 0
+        assert (dry.rows_stored, dry.rows_new, dry.rows_blank) == (0, done.rows_stored, done.rows_blank)
+
+
+def test_a_dry_run_tells_what_would_be_updated_from_what_would_be_new(tenants: Tenants) -> None:
+    imported(tenants.a, SITES)
+    changed = SITES.replace("Site A", "Renamed") + "C,Site C,13,1.2,20,\n"
+    dry = imported(tenants.a, changed, dry_run=True, on_existing=OnExisting.UPDATE)
+    assert counts(dry) == {"read": 3, "new": 1, "changed": 1, "unchanged": 1}
 
 
 def test_what_exists_with_other_values_is_refused_skipped_or_updated(
@@ -347,8 +359,18 @@ def test_an_import_is_no_run_of_the_pipeline(tenants: Tenants, database: Databas
 
 @pytest.mark.parametrize("label", ["", "x" * 44, "a:b", "[red]", "a/b", "é"])
 def test_a_label_that_does_not_fit_is_refused(tenants: Tenants, label: str) -> None:
-    with pytest.raises(Invalid, match="at most 43 letters"):
+    with pytest.raises(Invalid, match=r"at most 43 letters.* Give another: label=NAME"):
         imported(tenants.a, PRICES, label=label)
+
+
+def test_no_label_of_a_source_and_none_that_says_simulated_is_taken(tenants: Tenants, superuser: Superuser) -> None:
+    labels = {source.terms.data_source for source in discover()}
+    assert SIMULATED in labels
+    for label in (*labels, SIMULATED.upper()):
+        with pytest.raises(Invalid, match=r"own calls its values.* Give another: label=NAME"):
+            imported(tenants.a, PRICES, label=label)
+    assert rows(superuser, "select count(*) from grid_signals") == [(0,)]
+    assert imported(tenants.a, SITES, label=SIMULATED).is_stored  # a fleet has no label
 
 
 # Files

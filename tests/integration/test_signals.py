@@ -696,7 +696,7 @@ def test_every_series_is_listed_with_what_the_ontology_says_of_it(database: Data
     assert (demand.unit, demand.object_type, demand.column) == ("MW", "GridSignal", "demand_mw")
     assert demand.doc == "National demand on the transmission system"
     assert (demand.first_half_hour, demand.last_half_hour) == (AT, AT + HALF_HOUR)
-    assert (demand.sources, demand.contains_simulated) == (["far", "near", SIMULATED], True)
+    assert (demand.sources, demand.contains_simulated) == (["near", SIMULATED], True)
     assert (demand.latest_vintage_at, demand.open_flags) == (AT, 1)
     assert (stress.first_half_hour, stress.sources, stress.latest_vintage_at) == (None, [], None)
     held = {name for name, one in listed.items() if one.first_half_hour is not None}
@@ -750,27 +750,25 @@ def test_who_speaks_of_the_future_alone_or_makes_it_up_has_no_gaps(database: Dat
     found = states(database, AT, *SOURCES)
     assert (found["near"].gaps, found[SIMULATED].gaps) == ([], [])
     assert {lack.quantity for lack in found["outturn"].gaps} == {
-        *(name for name in SERIES if name.startswith("national.") and "stress" not in name),
-        "regional",
+        *(name for name in SERIES if name.startswith("national.") and "stress" not in name)
     }
 
 
-def test_a_region_that_lacks_a_value_is_a_gap(database: Database) -> None:
-    source = declared("regions", 50, supplies=[Supply.REGIONAL])
-    week = [AT - n * HALF_HOUR for n in range(1, 7 * 48 + 1)]
-    keep(
-        database,
-        "regions",
-        AT,
-        *(
-            RegionalReading(region_id=n, starts_at=at, carbon_intensity_forecast=n, carbon_index=None)
-            for at in week
-            for n in range(1, 18)
-            if (at, n) != (AT - HALF_HOUR, 9)
-        ),
-    )
-    (lack,) = states(database, AT, source)["regions"].gaps
-    assert (lack.quantity, [gap.start for gap in lack.gaps]) == ("regional", [AT - HALF_HOUR])
+def test_what_no_run_asks_for_is_no_gap(database: Database) -> None:
+    """Regional half hours, with their mix, are asked for from the present one on: such a gap would never close."""
+    regions = declared("regions", 50, supplies=[Supply.REGIONAL, Supply.MIX])
+    mixes = declared("mixes", 50, supplies=[Supply.MIX])
+    found = states(database, AT, regions, mixes)
+    assert found["regions"].gaps == []
+    assert [(lack.quantity, lack.half_hours) for lack in found["mixes"].gaps] == [("mix", 7 * 48)]
+
+
+def test_a_source_whose_every_value_was_kept_out_is_not_among_those_of_the_series(database: Database) -> None:
+    keep(database, "near", AT, NationalReading(starts_at=AT, demand_mw=3))
+    keep(database, "import:mine", AT, NationalReading(starts_at=AT, demand_mw=7))
+    assert rows(database, "select source from public.signal_vintages where source = 'import:mine'")
+    demand = next(one for one in list_signals(database, AT).signals if one.name == DEMAND)
+    assert demand.sources == ["near"]
 
 
 def test_what_was_withheld_is_said_by_rule_with_the_newest(database: Database) -> None:

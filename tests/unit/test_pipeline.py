@@ -1,4 +1,4 @@
-"""The pipeline without a database: how far back a run asks, and how its outcome follows from its sources'."""
+"""The pipeline without a database: what it asks, and how its outcome follows from its sources'."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pylon import pipeline
 from pylon.errors import SourceUnavailable
 from pylon.ontology.enums import RunStatus
 from pylon.services.ask_sources import Asked
-from pylon.services.reports import RunReport
 from pylon.settings import Settings
 from tests.doubles.scripted_source import EMPTY, Scripted
 
@@ -28,7 +27,7 @@ def this(behind: timedelta | None = None) -> pipeline.Run:
 @pytest.mark.parametrize(
     ("behind", "start"),
     [
-        (None, datetime(2026, 11, 21, 9, 0, tzinfo=UTC)),
+        (None, datetime(2026, 11, 15, 9, 0, tzinfo=UTC)),  # neither has ever answered
         (timedelta(0), datetime(2026, 11, 22, 9, 0, tzinfo=UTC)),
         (3 * DAY, datetime(2026, 11, 19, 9, 0, tzinfo=UTC)),
     ],
@@ -41,32 +40,6 @@ def test_all_are_asked_for_the_same_half_hours_around_now(behind, start):
         assert (request.start, request.end) == (start, datetime(2026, 11, 24, 9, 0, tzinfo=UTC))
         assert (request.now, request.seed) == (NOW, 11)
         assert request.base_urls["elexon"] == "http://127.0.0.1:9/elexon"
-
-
-def before(age: timedelta | None) -> RunReport | None:
-    """The report of a run that was for the data of `age` ago."""
-    if age is None:
-        return None
-    return RunReport(
-        run_id=UUID(int=3), status=RunStatus.SUCCEEDED, trigger="test", started_at=NOW, as_of=NOW - age
-    )
-
-
-@pytest.mark.parametrize(
-    ("age", "looked_back", "reach"),
-    [
-        pytest.param(None, False, 7 * DAY, id="the first run of all"),
-        pytest.param(timedelta(minutes=30), True, DAY, id="one run of the timetable after another"),
-        pytest.param(timedelta(minutes=30), False, 7 * DAY, id="once a day"),
-        pytest.param(DAY + timedelta(hours=3), False, 7 * DAY, id="after a pause shorter than the look-back"),
-        pytest.param(DAY - timedelta(hours=1), True, DAY + timedelta(hours=1), id="after a pause of 23 hours"),
-        pytest.param(12 * DAY, False, 12 * DAY + timedelta(hours=2), id="after a long pause"),
-        pytest.param(90 * DAY, False, 30 * DAY, id="after a pause longer than is asked for"),
-        pytest.param(-3 * DAY, True, DAY, id="a replay of what was before the last run"),
-    ],
-)
-def test_how_far_back_a_run_asks(age, looked_back, reach):
-    assert pipeline._reach(NOW, before(age), looked_back) == reach
 
 
 GOOD, BAD, NOT_DUE = {"batch": EMPTY}, {"fault": SourceUnavailable("No.")}, {}

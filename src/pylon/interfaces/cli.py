@@ -15,11 +15,11 @@ from rich.markup import escape
 
 from pylon.errors import Invalid, PylonError
 from pylon.interfaces.import_command import add_import
+from pylon.interfaces.instants import of_option
 from pylon.interfaces.signals_command import add_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
     from socket import socket
 
     from pylon.interfaces.runtime import Runtime
@@ -100,7 +100,7 @@ def pipeline(
     from pylon.interfaces import runtime, serving, tables
     from pylon.ontology.enums import RunStatus
 
-    start = _moment(since)
+    start = of_option("--since", since)
     settings = _settings()
     serving.stop_on_terminate()
     with runtime.opened(settings, say=_say) as here:
@@ -332,7 +332,7 @@ def _print_stock(state: Status) -> None:
     if ready.not_answering:
         stand_in = any(holding.is_simulated and holding.quantity for holding in state.stock)
         out.print(
-            f"No answer from {', '.join(ready.not_answering)}; `pylon status` says why."
+            f"No answer from {tables.by_api(ready.not_answering)}{'; ' * bool(see)}{see}."
             + (" Simulated values stand in." if stand_in else "")
         )
     if any(holding.is_simulated for holding in state.stock):
@@ -354,15 +354,6 @@ def _settings() -> Settings:
     for name, meant in misspelt().items():
         err.print(f"[yellow]{name} is not a setting; did you mean {meant}?[/]")
     return load()
-
-
-def _moment(text: str | None) -> datetime | None:
-    from pylon.interfaces.instants import instant
-
-    try:
-        return instant(f"{text}T00:00Z" if text and len(text) == len("2026-11-01") else text)
-    except ValueError as fault:
-        raise Invalid(f"--since {text} {fault}. A date alone, such as 2026-11-01, means 00:00 UTC.") from None
 
 
 def _embedded_settings(what: str) -> Settings:

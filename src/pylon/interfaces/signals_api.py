@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Path, Query
 from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
 from pylon.interfaces.instants import instant
 from pylon.interfaces.runtime import Runtime
@@ -18,7 +19,16 @@ from pylon.services.score_forecasts import ForecastSkill, score_forecasts
 
 __all__ = ["AsOf", "add_signals"]
 
-_Read = (BeforeValidator(instant), WithJsonSchema({"type": "string", "format": "date-time"}))
+
+
+def _instant(text: Any) -> datetime | None:
+    try:
+        return instant(text)
+    except ValueError as fault:  # which pydantic would put its own words before
+        raise PydanticCustomError("instant", "{why}", {"why": str(fault)}) from None
+
+
+_Read = (BeforeValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"}))
 AsOf = Annotated[
     datetime | None, *_Read, Query(description="Answer as it was known at this time; now when left out")
 ]

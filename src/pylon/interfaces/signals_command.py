@@ -13,10 +13,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from pylon.errors import Invalid
+from pylon.interfaces.instants import of_option
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from pylon.settings import Settings
 
 __all__ = ["add_signals"]
@@ -27,9 +26,16 @@ _CELLS = 78
 out = Console(highlight=False)
 
 _Name = Annotated[str | None, typer.Argument(help="A series, e.g. national.demand_mw; all are listed without.")]
-_From = Annotated[str | None, typer.Option("--from", help="First half hour; this one if not given.")]
-_To = Annotated[str | None, typer.Option("--to", help="End, excluded; 48 hours after if not given.")]
-_AsOf = Annotated[str | None, typer.Option("--as-of", help="Show what was known at this time.")]
+_From = Annotated[
+    str | None,
+    typer.Option(
+        "--from", metavar="TIME", help="First half hour, e.g. 2026-11-22 (UTC) or 2026-11-22T09:00Z; or this one."
+    ),
+]
+_To = Annotated[
+    str | None, typer.Option("--to", metavar="TIME", help="End, excluded; 48 hours after if not given.")
+]
+_AsOf = Annotated[str | None, typer.Option("--as-of", metavar="TIME", help="Show what was known at this time.")]
 
 
 def add_signals(app: typer.Typer, settings: Callable[[], Settings]) -> None:
@@ -42,7 +48,7 @@ def add_signals(app: typer.Typer, settings: Callable[[], Settings]) -> None:
         from pylon.services.list_signals import list_signals
         from pylon.services.read_signal import read_signal
 
-        first, last, moment = _instant("--from", start), _instant("--to", end), _instant("--as-of", as_of)
+        first, last, moment = of_option("--from", start), of_option("--to", end), of_option("--as-of", as_of)
         if name is None and (first or last or moment):
             raise Invalid(
                 "Name the signal whose span is asked for. Without a name all are listed: `pylon signals`."
@@ -50,20 +56,16 @@ def add_signals(app: typer.Typer, settings: Callable[[], Settings]) -> None:
         with runtime.opened(settings(), may_create=False) as here:
             if name is None:
                 out.print(tables.signals_table(list_signals(here.database, here.clock())))
+                out.print("`pylon signals NAME` shows one, with all its sources.")
                 return
+            now = here.clock()
             reading = read_signal(
-                here.database, here.operator_id, name, here.clock(), start=first, end=last, as_of=moment
+                here.database, here.operator_id, name, now, start=first, end=last, as_of=moment
             )
-        out.print(tables.sparkline([row.value for row in reading.values], _CELLS))
-        out.print(tables.signal_table(reading))
-        for line in tables.signal_notes(reading):
-            out.print(escape(line), soft_wrap=True)
-
-
-def _instant(option: str, text: str | None) -> datetime | None:
-    from pylon.interfaces.instants import instant
-
-    try:
-        return instant(text)
-    except ValueError as fault:
-        raise Invalid(f"{option} {fault}.") from None
+            held = next(one for one in list_signals(here.database, now).signals if one.name == name)
+        values = [row.value for row in reading.values]
+        if any(value is not None for value in values):
+            out.print(tables.sparkline(values, _CELLS))
+            out.print(tables.signal_table(reading))
+        for line in (*tables.signal_notes(reading), tables.held_note(held)):
+            out.print(escape(line))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 
@@ -10,19 +12,22 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
+from pylon.ontology.calendar import HALF_HOUR
 from pylon.services.list_signals import SignalList, SignalSummary
 from pylon.services.list_sources import SourceState
 from pylon.services.read_signal import SignalReading
 from pylon.services.reports import Outcome, RunReport, SourceReport
 from pylon.services.status import Status
-from pylon.services.take_stock import Holding
+from pylon.sources import feed
 from pylon.sources.feed import SIMULATED
 
 __all__ = [
     "ago",
     "attributions",
     "bar",
+    "by_api",
     "faults",
+    "held_note",
     "refusals",
     "runs_table",
     "signal_notes",
@@ -58,6 +63,14 @@ _RESULTS = {
     Outcome.NOT_DUE: "not due",
     Outcome.FAILED: "[red]none[/]",
 }
+_COUNTS = {
+    "seen": "rows_seen",
+    "written": "rows_written",
+    "same": "rows_unchanged",
+    "refused": "rows_rejected",
+    "gaps": "half_hours_missing",
+}
+_ADDRESS = re.compile(r"(https?://[^/\s]+)\S*")
 _SHOWN = 3
 """Of each kind of fault, the first few are said; the API says them all."""
 
@@ -69,36 +82,44 @@ _MOST_HALF_HOURS = 96
 
 
 def stock_table(status: Status) -> Table:
-    """Return what is held: how much, from where, how old, and what of it is simulated."""
+    """Return what is held: how much, from where (`simulated` where Pylon made it up), and how old."""
     table = _table("What Pylon holds: now and the 48 hours ahead")
-    for heading in ("what", "held", "from", "last change", "simulated"):
-        table.add_column(heading, justify="right" if heading in ("held", "last change") else "left")
+    table.add_column("what", no_wrap=True)
+    table.add_column("held", justify="right", no_wrap=True)
+    table.add_column("from", overflow="fold")
+    table.add_column("last change", justify="right", no_wrap=True)
     for holding in status.stock:
         changed = holding.changed_at
         table.add_row(
             _TITLES.get((holding.object_type, holding.quantity), holding.object_type),
             f"{holding.rows:,} {_UNITS.get(holding.object_type, '')}".strip(),
-            holding.source,
+            _sources([holding.source]),
             "" if changed is None else ago(status.as_of - changed),
-            _badge(holding),
         )
     return table
 
 
 def sources_table(report: RunReport) -> Table:
-    """Return how each source fared in one run: rows seen, written, unchanged and refused, half hours missing."""
+    """Return how each source fared in one run: rows seen, written, unchanged and refused, half hours missing.
+
+    Of the numbers those that are 0 for every source are left out.
+    """
     table = _table(f"Sources in the run of {report.started_at:%Y-%m-%d %H:%M} UTC: {report.status.value}")
-    table.add_column("source", no_wrap=True)
+    table.add_column("source", overflow="fold")
     table.add_column("result", no_wrap=True)
-    for heading in ("seen", "written", "same", "refused", "gaps"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for source in report.sources:
-        table.add_row(*_source_row(source))
+    numbers = {
+        heading: [getattr(source, name) if source.outcome is Outcome.OK else None for source in report.sources]
+        for heading, name in _COUNTS.items()
+    }
+    columns = _number_columns(table, numbers)
+    for source, *counts in zip(report.sources, *columns, strict=True):
+        result = f"ok {source.seconds:.1f} s" if source.outcome is Outcome.OK else _RESULTS[source.outcome]
+        table.add_row(source.title, result, *counts)
     return table
 
 
 def states_table(states: Iterable[SourceState], report: RunReport | None, now: datetime) -> Table:
-    """Return every source: how it fared in the last run, and what of it is withheld or missing."""
+    """Return every source: how it fared in the last run, and what of it is withheld or missing if anything is."""
     table = _table(
         "Sources"
         + (f" in the run of {report.started_at:%Y-%m-%d %H:%M} UTC: {report.status.value}" if report else "")
@@ -106,36 +127,36 @@ def states_table(states: Iterable[SourceState], report: RunReport | None, now: d
     table.add_column("source", overflow="fold")
     for heading in ("kind", "result"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("answered", "withheld", "gaps"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for state in states:
+    table.add_column("answered", justify="right", no_wrap=True)
+    shown = list(states)
+    numbers = {
+        "withheld": [sum(state.withheld.values()) if _is_asked(state) else None for state in shown],
+        "gaps": [sum(lack.half_hours for lack in state.gaps) if _is_asked(state) else None for state in shown],
+    }
+    columns = _number_columns(table, numbers)
+    for state, *counts in zip(shown, *columns, strict=True):
         answered = state.last_answered_at
         table.add_row(
             state.title,
             "[yellow]simulated[/]" if state.is_simulated else "real",
             _RESULTS[state.outcome],
             "" if answered is None else f"{ago(now - answered)} ago",
-            f"{sum(state.withheld.values()):,}" if _is_asked(state) else "",
-            f"{sum(gaps.half_hours for gaps in state.gaps):,}" if _is_asked(state) else "",
+            *counts,
         )
     return table
 
 
 def source_notes(states: Iterable[SourceState]) -> Iterator[str]:
     """Yield what a person may want to look into: faults, then what was withheld, then what is missing."""
-    for state in filter(_is_asked, states):
-        if state.fault:
-            since = (
-                "never answered"
-                if state.age_s is None
-                else f"last answered {ago(timedelta(seconds=state.age_s))} ago"
-            )
-            yield f"{state.title} ({since}): {state.fault}"
+    asked = list(filter(_is_asked, states))
+    ages = {state.name: None if state.age_s is None else timedelta(seconds=state.age_s) for state in asked}
+    yield from _faults((state.title, ages[state.name], state.fault) for state in asked if state.fault)
+    for state in asked:
         for rule, number in sorted(state.withheld.items()):
             yield f"{state.title}: {number:,} values withheld by the rule {rule}"
         for flag in state.newest_withheld:
             yield f"{state.title}: withheld {flag.series} of {flag.starts_at:%Y-%m-%d %H:%M} UTC: {flag.reason}"
-        for lack in state.gaps:
+        for lack in () if ages[state.name] is None else state.gaps:  # who never answered lacks everything
             spans = [f"{gap.start:%m-%d %H:%M} to {gap.end:%m-%d %H:%M}" for gap in lack.gaps[:_SHOWN]]
             more = f" and {len(lack.gaps) - _SHOWN} more" if len(lack.gaps) > _SHOWN else ""
             yield (
@@ -162,11 +183,10 @@ def runs_table(runs: Sequence[RunReport], now: datetime) -> Table:
 
 def faults(report: RunReport, now: datetime) -> Iterator[str]:
     """Yield one line for each thing a person may want to look into."""
+    yield from _faults(
+        (source.title, source.age(now), source.fault["detail"]) for source in report.sources if source.fault
+    )
     for source in report.sources:
-        if source.fault:
-            age = source.age(now)
-            since = "never answered" if age is None else f"last answered {ago(age)} ago"
-            yield f"{source.title} ({since}): {source.fault['detail']}"
         yield from _refused(source)
         for gap in source.gaps[:_SHOWN]:
             yield (
@@ -175,6 +195,14 @@ def faults(report: RunReport, now: datetime) -> Iterator[str]:
             )
     if report.error:
         yield str(report.error["detail"])
+
+
+def by_api(titles: Iterable[str]) -> str:
+    """Return the titles of sources in few words: how many of an API where there are several, else the one."""
+    those: dict[str, list[str]] = defaultdict(list)
+    for title in titles:
+        those[_api(title)].append(title)
+    return ", ".join(found[0] if len(found) == 1 else _several(api, found) for api, found in those.items())
 
 
 def refusals(report: RunReport) -> Iterator[str]:
@@ -192,14 +220,33 @@ def attributions(report: RunReport) -> Iterator[str]:
 
 
 def signals_table(held: SignalList) -> Table:
-    """Return every signal: what is held of it, from whom, and how many values are withheld if any are."""
-    table = _table("Signals: the half hours held (UTC), and who gave them")
-    for heading in ("signal", "since", "until"):
+    """Return every signal in a line: until when it is held, when it last changed, and from whom it is."""
+    table = _table("Signals: until when they are held, and their latest change (UTC)")
+    for heading in ("signal", "unit", "until", "change"):
         table.add_column(heading, no_wrap=True)
-    table.add_column("sources", overflow="fold")
+    table.add_column("source", overflow="fold")
+    titles = {source.terms.data_source: _api(source.terms.title) for source in feed.discover()}
     for signal in held.signals:
-        table.add_row(*_signal_row(signal))
+        until, changed = signal.last_half_hour, signal.latest_vintage_at
+        table.add_row(
+            signal.name,
+            signal.unit,
+            "nothing" if until is None else _short(until, held.as_of),
+            "" if changed is None else _shortest(changed, held.as_of),
+            _source_or_number(signal.sources, titles),
+        )
     return table
+
+
+def held_note(signal: SignalSummary) -> str:
+    """Return from when to when a signal is held, all its sources, and how many values are withheld if any are."""
+    if signal.first_half_hour is None or signal.last_half_hour is None:
+        return "Nothing is held of it."
+    withheld = f" {signal.open_flags:,} values are withheld." if signal.open_flags else ""
+    return (
+        f"Held from {signal.first_half_hour:%Y-%m-%d %H:%M} to {signal.last_half_hour + HALF_HOUR:%Y-%m-%d %H:%M} "
+        f"UTC, from: {', '.join(signal.sources)}.{withheld}"
+    )
 
 
 def signal_table(reading: SignalReading) -> Table:
@@ -227,12 +274,6 @@ def signal_notes(reading: SignalReading) -> Iterator[str]:
     yield from reading.notes
     if reading.notice:
         yield reading.notice
-    if reading.run is None:
-        yield (
-            "No run of the pipeline had committed by then."
-            if not reading.is_latest
-            else "No data have been loaded."
-        )
     for flag in reading.withheld[:_SHOWN]:
         yield f"Withheld {flag.starts_at:%Y-%m-%d %H:%M} UTC ({flag.rule}): {flag.reason}"
     if len(reading.withheld) > _SHOWN:
@@ -277,13 +318,54 @@ def ago(span: timedelta) -> str:
     return f"{seconds} s"
 
 
-def _signal_row(signal: SignalSummary) -> tuple[str, ...]:
-    return (
-        signal.name,
-        "nothing" if signal.first_half_hour is None else f"{signal.first_half_hour:%Y-%m-%d}",
-        "" if signal.last_half_hour is None else f"{signal.last_half_hour:%Y-%m-%d %H:%M}",
-        _sources(signal.sources) + (f" ({signal.open_flags:,} withheld)" if signal.open_flags else ""),
-    )
+def _faults(found: Iterable[tuple[str, timedelta | None, str]]) -> Iterator[str]:
+    """Yield a line for each fault: of which source, how old its last answer is, what failed.
+
+    Sources of one API that fail alike, but for the path of the address, share a line.
+    """
+    alike: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
+    for title, age, detail in found:
+        since = "never answered" if age is None else f"last answered {ago(age)} ago"
+        alike[_api(title), since, _ADDRESS.sub(r"\1", detail)].append((title, detail))
+    for (api, since, shared), those in alike.items():
+        if len(those) > 1:
+            yield f"{_several(api, those)}, {since}: {shared}"
+        else:
+            title, detail = those[0]
+            yield f"{title} ({since}): {detail}"
+
+
+def _api(title: str) -> str:
+    return title.partition(":")[0]
+
+
+def _several(api: str, those: Sequence[object]) -> str:
+    return f"{api} ({len(those)} sources)"
+
+
+def _number_columns(table: Table, numbers: dict[str, list[int | None]]) -> list[list[str]]:
+    """Add a column to the table for each heading whose numbers are not all 0; return their texts, by column."""
+    shown = {heading: found for heading, found in numbers.items() if any(found)}
+    for heading in shown:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return [["" if number is None else f"{number:,}" for number in found] for found in shown.values()]
+
+
+def _short(at: datetime, now: datetime) -> str:
+    return f"{at:%m-%d %H:%M}" if at.year == now.year else f"{at:%Y-%m-%d}"
+
+
+def _shortest(at: datetime, now: datetime) -> str:
+    return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%m-%d}" if at.year == now.year else f"{at:%Y}"
+
+
+def _source_or_number(labels: Sequence[str], titles: Mapping[str, str]) -> str:
+    """Return the one source by the name of its API, or how many there are; simulated values always say so."""
+    if len(labels) == 1:
+        return _sources(labels) if labels[0] == SIMULATED else escape(titles.get(labels[0], labels[0]))
+    if SIMULATED in labels:
+        return f"{len(labels) - 1} + [yellow]simulated[/]"
+    return f"{len(labels)} sources" if labels else ""
 
 
 def _sources(labels: Iterable[str | None]) -> str:
@@ -310,26 +392,6 @@ def _number(value: float | None) -> str:
 def _refused(source: SourceReport) -> Iterator[str]:
     for refusal in source.rejected[:_SHOWN]:
         yield f"{source.title}: refused {refusal.what}: {refusal.why}"
-
-
-def _source_row(source: SourceReport) -> tuple[str, ...]:
-    is_ok = source.outcome is Outcome.OK
-    numbers = (
-        source.rows_seen,
-        source.rows_written,
-        source.rows_unchanged,
-        source.rows_rejected,
-        source.half_hours_missing,
-    )
-    return (
-        source.title,
-        f"ok {source.seconds:.1f} s" if is_ok else _RESULTS[source.outcome],
-        *(f"{number:,}" if is_ok else "" for number in numbers),
-    )
-
-
-def _badge(holding: Holding) -> str:
-    return "[yellow]yes[/]" if holding.is_simulated else "no"
 
 
 def _table(title: str) -> Table:

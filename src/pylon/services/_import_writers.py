@@ -15,7 +15,7 @@ from pylon.ontology.grid import GridSignal, RegionalGridSignal
 from pylon.ontology.types import ObjectType
 from pylon.services import ingest
 from pylon.services._cells import shown
-from pylon.services.import_types import ImportType
+from pylon.services.import_types import ImportType, Wording
 from pylon.services.read_rows import Fault, Good, broken_rules
 from pylon.sources.feed import IMPORTED_RANK, Batch, NationalReading, RegionalReading, Supply
 from pylon.store import objects
@@ -66,6 +66,7 @@ class ObjectWriter:
         *,
         operator_id: UUID,
         on_existing: OnExisting,
+        wording: Wording,
         now: datetime,
     ) -> None:
         """Store in `transaction`, which acts for the operator."""
@@ -73,6 +74,7 @@ class ObjectWriter:
         self._type = kind
         self._operator_id = operator_id
         self._on_existing = on_existing
+        self._wording = wording
         self._stamp = {"updated_at": now} if "updated_at" in kind.columns else {}
         specs = kind.columns.values()
         self._changeable = frozenset(spec.name for spec in specs if not spec.writer) - _NEVER_CHANGED
@@ -132,7 +134,7 @@ class ObjectWriter:
     def _refused_change(self, good: Good, old: Mapping[str, Any], changed: frozenset[str]) -> list[Fault]:
         if self._on_existing is OnExisting.FAIL:
             names = ", ".join(sorted(changed))
-            why = f"exists, with another {names}. Choose to update or to skip what exists, or take the line out"
+            why = f"exists, with another {names}. Say {self._wording.on_existing}, or take the line out"
             return [self._at_key(good, why)]
         after = dict(old) | {name: getattr(good.row, name) for name in changed}
         return [

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from pylon.errors import PylonError, SourceChanged
 from pylon.ontology.calendar import floor
 from pylon.services.ingest import Stored
+from pylon.services.reach_back import looked_back_at, reach_back
 from pylon.services.reports import REFUSALS_KEPT, Outcome, Refusal, SourceReport, gaps_of
 from pylon.sources.feed import Batch, Request, Side, Source, Supply
 
@@ -40,6 +41,8 @@ class Asked:
     batch: Batch | None = None
     fault: PylonError | None = None
     seconds: float = 0.0
+    asked_from: datetime | None = None
+    """Start of the first half hour it was asked for."""
 
     @property
     def outcome(self) -> Outcome:
@@ -54,6 +57,7 @@ def ask_sources(
     request: Request,
     *,
     grid: str,
+    reaches_back: bool = True,
     last: Mapping[str, SourceReport],
     stopwatch: Stopwatch,
     progress: Progress = silent,
@@ -61,12 +65,20 @@ def ask_sources(
     """Return what became of each source: real ones in their order, then the simulated ones that were needed.
 
     `grid` is the setting (auto, real or simulated); `last` has the latest report of each source by name, which says
-    when it is due and what it said of its state. A simulated source is asked for the supplies and sides (past,
+    when it is due, what it said of its state and, with `reaches_back`, from when on to ask it in place of the
+    request's start. A simulated source is asked for the supplies and sides (past,
     ahead) of which no real source has answered. No failure of a source is raised.
     """
     real = [] if grid == "simulated" else [s for s in sources if not s.terms.is_simulated]
     simulated = [] if grid == "real" else [s for s in sources if s.terms.is_simulated]
-    asked = _ask_real(real, request, last, stopwatch, progress)
+
+    def asking(source: Source) -> Request:
+        before = last.get(source.terms.name)
+        start = reach_back(request.now, before) if reaches_back else request.start
+        return replace(request, start=start, marker=before.marker if before else None)
+
+    due = [source for source in real if _is_due(source, request.now, last)]
+    asked = _ask_all(real, {source.terms.name: asking(source) for source in due}, stopwatch, progress)
     answered = {
         (supply, side)
         for one in asked
@@ -77,7 +89,7 @@ def ask_sources(
     for source in simulated:
         wants = {side: {s for s in source.terms.supplies if (s, side) not in answered} for side in Side}
         if any(wants.values()):
-            asked.append(_ask(_StandIn(source, wants), request, stopwatch, progress))
+            asked.append(_ask(_StandIn(source, wants), asking(source), stopwatch, progress))
         answered |= {(supply, side) for side, supplies in wants.items() for supply in supplies}
     return asked
 
@@ -106,6 +118,7 @@ def source_report(
         gaps=gaps_of(list(batch.missing)),
         seconds=round(asked.seconds, 3),
         fetched_at=now if answered else last.fetched_at if last else None,
+        looked_back_at=looked_back_at(now, asked.asked_from if answered else None, last),
         marker=batch.marker if answered else last.marker if last else None,
         fault=asked.fault.problem() if asked.fault else None,
     )
@@ -135,25 +148,22 @@ class _StandIn:
         )
 
 
-def _ask_real(
-    sources: Sequence[Source],
-    request: Request,
-    last: Mapping[str, SourceReport],
-    stopwatch: Stopwatch,
-    progress: Progress,
+def _ask_all(
+    sources: Sequence[Source], requests: Mapping[str, Request], stopwatch: Stopwatch, progress: Progress
 ) -> list[Asked]:
-    """Ask at once, each in a daemon thread: whoever stops Pylon does not wait for a slow upstream."""
+    """Ask at once, each in a daemon thread: whoever stops Pylon does not wait for a slow upstream.
+
+    A source without a request is not asked.
+    """
     asked = {position: Asked(source=source) for position, source in enumerate(sources)}
 
     def work(position: int, source: Source) -> None:
-        before = last.get(source.terms.name)
-        marked = replace(request, marker=before.marker if before else None)
-        asked[position] = _ask(source, marked, stopwatch, progress)
+        asked[position] = _ask(source, requests[source.terms.name], stopwatch, progress)
 
     threads = [
         threading.Thread(target=work, args=one, name=f"source-{one[1].terms.name}", daemon=True)
         for one in enumerate(sources)
-        if _is_due(one[1], request.now, last)
+        if one[1].terms.name in requests
     ]
     for thread in threads:
         thread.start()
@@ -181,6 +191,6 @@ def _ask(source: Source, request: Request, stopwatch: Stopwatch, progress: Progr
         seconds = stopwatch() - began
         said = "nothing new" if batch.is_unchanged else f"{batch.rows_seen} rows in {seconds:.1f} s"
         progress(source.terms.title, said)
-        return Asked(source=source, batch=batch, seconds=seconds)
+        return Asked(source=source, batch=batch, seconds=seconds, asked_from=request.start)
     progress(source.terms.title, "no answer")
-    return Asked(source=source, fault=fault, seconds=stopwatch() - began)
+    return Asked(source=source, fault=fault, seconds=stopwatch() - began, asked_from=request.start)

@@ -7,7 +7,7 @@ import in which a row was refused, and one that changed nothing.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,7 +23,7 @@ from pylon.ontology.records import PipelineRun
 from pylon.services import ingest
 from pylon.services._cells import shown
 from pylon.services._import_writers import Counts, ObjectWriter, OnExisting, SignalWriter
-from pylon.services.import_types import Choice, choose
+from pylon.services.import_types import PARAMETERS, Choice, Wording, choose
 from pylon.services.read_rows import Fault, Good, Known, RowReader
 from pylon.services.reports import REFUSALS_KEPT, Outcome, Refusal, RunReport, SourceReport
 from pylon.sources import feed
@@ -62,6 +62,7 @@ class Import:
     on_existing: OnExisting = OnExisting.FAIL
     skip_bad: bool = False
     dry_run: bool = False
+    wording: Wording = PARAMETERS
 
 
 class ImportReport(BaseModel):
@@ -73,11 +74,13 @@ class ImportReport(BaseModel):
     is_guessed: bool = Field(description="Whether the type was told by the columns")
     label: str | None = Field(description="The source that imported signals carry; null for what an operator owns")
     dry_run: bool
-    is_stored: bool = Field(description="Whether anything was changed; the counts say what would be if it was not")
+    is_stored: bool = Field(description="Whether anything was changed")
     run_id: UUID | None = Field(description="The run that stored signals, as vintages and decisions name it")
     rows_read: int
-    rows_stored: int = Field(description="Rows that were not there")
-    rows_updated: int = Field(description="Rows that were there with other values, and were changed")
+    rows_new: int = Field(description="Good rows that were not there: stored, or what would be if nothing was")
+    rows_changed: int = Field(description="Good rows that were there with other values: updated, or what would be")
+    rows_stored: int = Field(description="Rows that were stored; 0 if nothing was, as in a dry run")
+    rows_updated: int = Field(description="Rows that were updated; 0 if nothing was, as in a dry run")
     rows_unchanged: int = Field(description="Rows that were there with the same values")
     rows_skipped: int = Field(description="Rows that were there with other values, and were left")
     rows_kept: int = Field(description="Half hours of which a source of the grid has a value, which stays")
@@ -122,19 +125,22 @@ def import_rows(
     Raises `Invalid` when the file as a whole cannot be read, `LeaseHeld` when signals are to be imported while the
     pipeline runs.
     """
-    if not LABEL.fullmatch(this.label):
-        raise Invalid(
-            f"The label {shown(this.label)} is not valid. It must have at most 43 letters, digits, spaces, dots, "
-            "dashes or underscores, and begin with a letter or a digit. Give another."
-        )
     renames = {**sheet.renames, **this.renames}
-    choice = choose(sheet.columns, type_name=this.type_name, renames=renames, is_regular=sheet.is_regular)
+    choice = choose(
+        sheet.columns,
+        type_name=this.type_name,
+        renames=renames,
+        is_regular=sheet.is_regular,
+        wording=this.wording,
+    )
+    ranks = feed.ranks(feed.discover())
+    _check_label(this, reserved=ranks if choice.type.is_signal else {})
     known = _known(database, this)
     reader = RowReader(choice, renames, known)
     refusals = _Refusals(on_fault)
     is_stored = True
     try:
-        with _writing(database, choice, known, this) as (transaction, writer):
+        with _writing(database, choice, known, ranks, this) as (transaction, writer):
             read = _store(sheet, reader, writer, refusals, progress)
             changed = writer.counts.stored + writer.counts.updated
             if this.dry_run or not changed or (refusals.rows and not this.skip_bad):
@@ -167,6 +173,20 @@ def _store(
     return read
 
 
+def _check_label(this: Import, *, reserved: Container[str]) -> None:
+    """Raise `Invalid` for a label that does not fit, or that is what a source of the grid calls its values."""
+    if not LABEL.fullmatch(this.label):
+        raise Invalid(
+            f"The label {shown(this.label)} is not valid. It must have at most 43 letters, digits, spaces, dots, "
+            f"dashes or underscores, and begin with a letter or a digit. Give another: {this.wording.label}."
+        )
+    if this.label.casefold() in reserved:
+        raise Invalid(
+            f"The label {shown(this.label)} is what a source of Pylon's own calls its values, and these are not "
+            f"that source's. Give another: {this.wording.label}."
+        )
+
+
 def _known(database: Database, this: Import) -> Known:
     with database.as_reader(this.operator_id) as transaction:
         centres = objects.read(transaction, DataCentre, operator_id=this.operator_id)
@@ -182,15 +202,21 @@ def _known(database: Database, this: Import) -> Known:
 
 @contextmanager
 def _writing(
-    database: Database, choice: Choice, known: Known, this: Import
+    database: Database, choice: Choice, known: Known, ranks: Mapping[str, int], this: Import
 ) -> Iterator[tuple[Transaction, ObjectWriter | SignalWriter]]:
     """Open the transaction of the import: the operator's own, or the grid's, where one process writes at a time."""
     if not choice.type.is_signal:
         with database.as_actor(this.operator_id) as transaction:
-            owner, existing = this.operator_id, this.on_existing
             yield (
                 transaction,
-                ObjectWriter(transaction, choice.type, operator_id=owner, on_existing=existing, now=this.now),
+                ObjectWriter(
+                    transaction,
+                    choice.type,
+                    operator_id=this.operator_id,
+                    on_existing=this.on_existing,
+                    wording=this.wording,
+                    now=this.now,
+                ),
             )
         return
     with leases.held(database, _LEASE, this.import_id, this.clock), database.as_ingest() as transaction:
@@ -198,7 +224,7 @@ def _writing(
             transaction,
             choice.type,
             label=_label(this),
-            ranks=feed.ranks(feed.discover()),
+            ranks=ranks,
             regions={region["id"]: region["region_id"] for region in known.regions},
             run_id=this.import_id,
             now=this.now,
@@ -264,8 +290,10 @@ def _report(
         is_stored=is_stored,
         run_id=this.import_id if is_signal and is_stored else None,
         rows_read=read,
-        rows_stored=counts.stored,
-        rows_updated=counts.updated,
+        rows_new=counts.stored,
+        rows_changed=counts.updated,
+        rows_stored=counts.stored if is_stored else 0,
+        rows_updated=counts.updated if is_stored else 0,
         rows_unchanged=counts.unchanged,
         rows_skipped=counts.skipped,
         rows_kept=counts.kept,

@@ -15,7 +15,7 @@ from pylon.ontology.grid import GridSignal, RegionalGridSignal
 from pylon.ontology.types import ObjectType, Scope
 from pylon.services._cells import closest, shown
 
-__all__ = ["DATE", "PERIOD", "TYPES", "Choice", "ImportType", "choose"]
+__all__ = ["DATE", "PARAMETERS", "PERIOD", "TYPES", "Choice", "ImportType", "Wording", "choose"]
 
 DATE, PERIOD = "settlement_date", "settlement_period"
 """The two columns that may stand in place of a time: the London day, and the number of the half hour in it."""
@@ -88,6 +88,18 @@ class ImportType:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Wording:
+    """How whoever imports says what a message asks for: as parameters of the API, or as options of a command."""
+
+    type: str
+    label: str
+    on_existing: str
+
+
+PARAMETERS = Wording(type="type=NAME", label="label=NAME", on_existing="on_existing=update or =skip")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
     """The type of a file's rows, and the column of the type that each column of the file is."""
 
@@ -113,7 +125,14 @@ TYPES: Mapping[str, ImportType] = {
 }
 
 
-def choose(given: Sequence[str], *, type_name: str | None, renames: Mapping[str, str], is_regular: bool) -> Choice:
+def choose(
+    given: Sequence[str],
+    *,
+    type_name: str | None,
+    renames: Mapping[str, str],
+    is_regular: bool,
+    wording: Wording = PARAMETERS,
+) -> Choice:
     """Return the type of a file with these columns: the one named, or the only one they fit.
 
     `renames` gives Pylon's name of a column by the file's. In a file that is not regular another row may have what
@@ -137,10 +156,10 @@ def choose(given: Sequence[str], *, type_name: str | None, renames: Mapping[str,
         one = TYPES[fitting[0]]
         return Choice(type=one, columns=_columns(one, given, renames), is_guessed=True)
     if fitting:
-        raise Invalid(f"The columns fit {' and '.join(fitting)}. Say which it is with the type.")
+        raise Invalid(f"The columns fit {' and '.join(fitting)}. Say which it is with {wording.type}.")
     nearest = min(found, key=lambda name: (_strange(TYPES[name], given, renames), len(found[name])))
     raise Invalid(
-        f"The columns fit none of {', '.join(TYPES)}. Say which it is with the type, or mend them. "
+        f"The columns fit none of {', '.join(TYPES)}. Say which it is with {wording.type}, or mend them. "
         f"As {nearest}: {' '.join(found[nearest])}"
     )
 

@@ -1,4 +1,4 @@
-"""List signals: every series, what it means, how much of it is held, who gave it, and what of it is withheld."""
+"""List signals: every series, what it means, how much of it is held, whose values they are, and what is withheld."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class SignalSummary(BaseModel):
     region_id: int | None = Field(description="The API's number of the region; null for a national series")
     first_half_hour: datetime | None = Field(description="Start of the first half hour held; null when none is")
     last_half_hour: datetime | None
-    sources: list[str] = Field(description="Who has given values, by label; `simulated` when Pylon made them up")
+    sources: list[str] = Field(description="Whose values are held, by label; `simulated` when Pylon made them up")
     contains_simulated: bool
     latest_vintage_at: datetime | None = Field(description="When a source last gave it otherwise than before")
     open_flags: int = Field(description="Values withheld at present")
@@ -62,7 +62,7 @@ def list_signals(database: Database, now: datetime) -> SignalList:
 
 
 def _summary(series: Series, held: dict[str, Any], vintages: dict[str, Any], flags: int) -> SignalSummary:
-    sources = sorted({label for row in (held, vintages) for label in row.get("sources", ()) if label})
+    sources = sorted(label for label in held.get("sources", ()) if label)
     return SignalSummary(
         name=series.name,
         unit=series.spec.unit,

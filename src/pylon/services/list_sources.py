@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.errors import Invalid
 from pylon.ontology.calendar import HALF_HOUR, floor
+from pylon.services.reach_back import LOOK_BACK
 from pylon.services.recall_signals import Withheld
 from pylon.services.reports import Gap, Outcome, RunReport, SourceReport, gaps_of
 from pylon.services.series import NATIONAL, SERIES, find
@@ -30,9 +31,6 @@ __all__ = [
     "list_sources",
     "source_states",
 ]
-
-LOOK_BACK = timedelta(days=7)
-"""How far back half hours without a value are looked for: as far as the pipeline asks again."""
 
 MOST_FLAGS: Final = 1000
 _NEWEST_FLAGS = 3
@@ -62,7 +60,7 @@ class FlagList(_Said):
 class SupplyGaps(_Said):
     """Half hours of the last 7 days of which no real value of a quantity is stored."""
 
-    quantity: str = Field(description="What lacks: a series, `mix`, or `regional` where any region lacks one")
+    quantity: str = Field(description="What lacks: a national series, or `mix`")
     half_hours: int
     gaps: list[Gap]
 
@@ -209,7 +207,7 @@ def _series(terms: Terms) -> set[str]:
 
 
 def _absent(transaction: Transaction, now: datetime) -> dict[str, set[datetime]]:
-    """Return the past half hours without a real value, by national series, `mix` and `regional`.
+    """Return the past half hours without a real value, by national series and `mix`.
 
     A half hour whose value was received and withheld is not among them: it is known why it is not there.
     """
@@ -220,7 +218,6 @@ def _absent(transaction: Transaction, now: datetime) -> dict[str, set[datetime]]
         for series in NATIONAL
     }
     absent["mix"] = {row["timestamp"] for row in rows if not _is_real(row, Supply.MIX)}
-    absent["regional"] = {row["timestamp"] for row in transaction.all("regional_short", start=start, end=end)}
     for flag in transaction.all("flags_known", series=list(absent), start=start, end=end, as_of=now):
         absent.get(flag["series"], set()).discard(flag["starts_at"])
     return absent
@@ -233,13 +230,14 @@ def _is_real(row: Mapping[str, Any], quantity: str, column: str | None = None) -
 
 
 def _gaps(terms: Terms, absent: Mapping[str, Iterable[datetime]], now: datetime) -> list[SupplyGaps]:
-    """Return what the source should have given of the past by now; nothing of one that does not speak of it."""
+    """Return what the source should have given of the past by now; nothing of one that does not speak of it.
+
+    Regional half hours are not among it: a run asks for them from the present one on, so a gap would never close.
+    """
     if terms.is_simulated or Side.PAST not in terms.sides:
         return []
     quantities = [series.name for series in NATIONAL if series.quantity in terms.supplies]
-    if Supply.REGIONAL in terms.supplies:
-        quantities.append(Supply.REGIONAL)  # its mix is that of the regions
-    elif Supply.MIX in terms.supplies:
+    if Supply.MIX in terms.supplies and Supply.REGIONAL not in terms.supplies:  # or it would be that of the regions
         quantities.append(Supply.MIX)
     found = []
     for quantity in quantities:

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from pylon.ontology.calendar import HALF_HOUR, floor, settlement_period
 from pylon.ontology.compute import ComputeWorkload
-from pylon.ontology.fleet import DataCentre
+from pylon.ontology.fleet import DataCentre, StorageAsset
 from pylon.ontology.grid import GridSignal, RegionalGridSignal
 from pylon.ontology.identity import derived_uuid
 from pylon.ontology.types import ObjectType
@@ -30,7 +30,21 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 LATEST_AHEAD = timedelta(days=3653)
 """From when and how far ahead signals can be imported: what is kept for each half hour stays small."""
 
-_NATIONAL_CARBON = ("carbon_intensity_forecast", "carbon_intensity_actual")
+_GRAMS, _PRICE = "gCO2/kWh", (-10_000, 10_000, "GBP/MWh")
+_NATIONAL_CARBON = (1, 1000, f"{_GRAMS}: nationally a 0 has only ever been a fault of the source")
+_BOUNDS: Mapping[type[ObjectType], Mapping[str, tuple[int, int, str]]] = {
+    GridSignal: {
+        "carbon_intensity_forecast": _NATIONAL_CARBON,
+        "carbon_intensity_actual": _NATIONAL_CARBON,
+        "demand_mw": (1, 100_000, "MW"),
+        "wholesale_price_gbp_mwh": _PRICE,
+        "system_price_gbp_mwh": _PRICE,
+    },
+    RegionalGridSignal: {"carbon_intensity_forecast": (0, 1000, _GRAMS)},
+}
+"""The least and the most of each quantity, and its unit: what the readers of the grid's own sources allow."""
+_OUTTURNS = ("carbon_intensity_actual", "system_price_gbp_mwh")
+_MINUTE = "%Y-%m-%dT%H:%MZ"
 _SHOULD = re.compile(r"^[\w ]*?\bshould\b")
 _NEVER_STORED = UUID(int=0)  # a signal's id is the database's to give
 
@@ -105,6 +119,7 @@ class RowReader:
             for region in known.regions
             if (name := region[column]) is not None
         }
+        self._is_site = choice.type.row_type in (DataCentre, StorageAsset)
         self._seen: dict[Any, int] = {}
         self._seen_half_hours: dict[UUID | None, array[int]] = {}
 
@@ -164,10 +179,14 @@ class RowReader:
     def _region(self, value: Any) -> Mapping[str, Any]:
         """Return the region that is meant: by the API's number, its name, or its id."""
         text = value.strip() if isinstance(value, str) else str(value)
-        if found := self._regions.get(text.casefold()):
+        found = self._regions.get(text.casefold())
+        if found and not (self._is_site and found["is_aggregate"]):
             return found
-        hint = closest(text, [region["short_name"] for region in self._known.regions])
-        raise Refused(f"must be a region's number, 1 to 17, or its name.{hint}")
+        valid = [one for one in self._known.regions if not (self._is_site and one["is_aggregate"])]
+        why = f"must be a region's number, 1 to {len(valid)}, or its name"
+        if found:
+            raise Refused(f"{why}: {found['short_name']} sums up several, and a site is in one of them")
+        raise Refused(f"{why}.{closest(text, [one['short_name'] for one in valid])}")
 
     def _centre(self, value: Any) -> UUID:
         """Return the id of the operator's data centre that is meant: by its dc_id, or its id."""
@@ -193,7 +212,7 @@ class RowReader:
             draft.refuse(PERIOD, str(refused))
             return
         if draft.values.get(column, starts_at) != starts_at:
-            draft.refuse(column, f"is not period {number} of {day}, which begins at {starts_at:%Y-%m-%dT%H:%MZ}")
+            draft.refuse(column, f"is not period {number} of {day}, which begins at {starts_at:{_MINUTE}}")
         draft.fill(column, starts_at)
 
     def _fill(self, draft: _Draft) -> None:
@@ -214,10 +233,17 @@ class RowReader:
             draft.fill("power_kw", Decimal(energy) * 60 / minutes)
 
     def _fill_signal(self, draft: _Draft) -> None:
-        """Check the time of a signal, and give it what follows from that."""
+        """Check the values and the time of a signal, and give it what follows from that."""
+        for column, (least, most, unit) in _BOUNDS[self._type.row_type].items():
+            if column in draft.values and not least <= draft.values[column] <= most:
+                draft.refuse(column, f"must be from {least:,} to {most:,} {unit}")
         at: datetime | None = draft.values.get("timestamp")
         if at is None:
             return
+        newest = floor(self._known.now) - HALF_HOUR
+        if at > newest:
+            for column in draft.values.keys() & _OUTTURNS:
+                draft.refuse(column, f"must be of a half hour that is over: the last one began {newest:{_MINUTE}}")
         if at != floor(at):
             draft.refuse("timestamp", "must be the start of a half hour: minute 0 or 30")
         if not EARLIEST <= at < self._known.now + LATEST_AHEAD:
@@ -245,10 +271,6 @@ class RowReader:
         if row.table.checks:
             for column, why in broken_rules(type(row), dict(row)):
                 draft.refuse(column, why)
-        if isinstance(row, GridSignal):
-            for column in _NATIONAL_CARBON:
-                if getattr(row, column) == 0:
-                    draft.refuse(column, "must not be 0: nationally a 0 has only ever been a fault of the source")
         if not draft.faults and (before := self._first_line(row, draft.line)):
             named = ", ".join(f"{name} {shown(getattr(row, name))}" for name in self._type.key)
             column = self._type.key[0]

@@ -11,6 +11,7 @@ from typing import Any, Generic, TypeVar
 from pylon.errors import SourceChanged
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.enums import Fuel
+from pylon.sources._rows import Fault, label, member, show
 from pylon.sources.feed import NationalReading, RegionalReading, Rejection
 
 __all__ = ["GREAT_BRITAIN", "Rows", "factors", "generation", "national", "regional"]
@@ -24,16 +25,11 @@ _LEAST_SUM_PERCENT, _MOST_SUM_PERCENT = 95, 105
 _HUNDREDTH = Decimal("0.01")
 _LONGEST_INDEX = 20
 _LONGEST_NAME = 50
-_SHOWN_CHARACTERS = 40
 
 _FUELS: Mapping[str, Fuel] = {fuel.value: fuel for fuel in Fuel}
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-class _Fault(Exception):
-    """Why one row cannot be taken."""
 
 
 @dataclass(slots=True)
@@ -50,8 +46,8 @@ class Rows(Generic[K, V]):
         try:
             key, value = read(row)
             if self.taken.setdefault(key, value) != value:
-                raise _Fault("it came twice with different values; the first is kept")
-        except _Fault as fault:
+                raise Fault("it came twice with different values; the first is kept")
+        except Fault as fault:
             self.rejected.append(Rejection(what(row), str(fault)))
 
     def add(self, later: Rows[K, V]) -> None:
@@ -65,7 +61,7 @@ def national(body: Any) -> Rows[datetime, NationalReading]:
     """Return the half hours of an `/intensity...` body; raises `SourceChanged` when it has no place for rows."""
     rows: Rows[datetime, NationalReading] = Rows()
     for row in _data(body):
-        rows.take(row, _national, lambda row: f"national carbon {_member(row, 'from')}")
+        rows.take(row, _national, lambda row: f"national carbon {label(row, 'from')}")
     return rows
 
 
@@ -73,7 +69,7 @@ def generation(body: Any) -> Rows[datetime, NationalReading]:
     """Return the mix of each half hour of a `/generation...` body; raises as `national` does."""
     rows: Rows[datetime, NationalReading] = Rows()
     for row in _data(body):
-        rows.take(row, _generation, lambda row: f"generation mix {_member(row, 'from')}")
+        rows.take(row, _generation, lambda row: f"generation mix {label(row, 'from')}")
     return rows
 
 
@@ -84,7 +80,7 @@ def regional(body: Any) -> Rows[tuple[datetime, int], RegionalReading]:
     """
     rows: Rows[tuple[datetime, int], RegionalReading] = Rows()
     for row in _region_periods(_data(body)):
-        rows.take(row, _regional, lambda row: f"region {_member(row[1], 'regionid')} {_member(row[0], 'from')}")
+        rows.take(row, _regional, lambda row: f"region {label(row[1], 'regionid')} {label(row[0], 'from')}")
     return rows
 
 
@@ -93,14 +89,14 @@ def factors(body: Any) -> Rows[str, int]:
     rows: Rows[str, int] = Rows()
     for row in _data(body):
         for pair in row.items() if isinstance(row, dict) else [(row, None)]:
-            rows.take(pair, _factor, lambda pair: f"factor {_show(pair[0])}")
+            rows.take(pair, _factor, lambda pair: f"factor {show(pair[0])}")
     return rows
 
 
 def _data(body: Any) -> list[Any]:
     """Return the rows of a body, whatever holds them; `{}`, a null and an empty list are the API's "no data"."""
     if not isinstance(body, dict):
-        raise SourceChanged(f"The Carbon Intensity API answered with {_show(body)} in place of an object.")
+        raise SourceChanged(f"The Carbon Intensity API answered with {show(body)} in place of an object.")
     data = body.get("data")
     if isinstance(data, list):
         return data
@@ -108,7 +104,7 @@ def _data(body: Any) -> list[Any]:
         return [data] if data else []
     if data is None:
         return []
-    raise SourceChanged(f"The Carbon Intensity API answered with data={_show(data)}, not a list or an object.")
+    raise SourceChanged(f"The Carbon Intensity API answered with data={show(data)}, not a list or an object.")
 
 
 def _region_periods(data: list[Any]) -> Iterator[tuple[Any, Any, Any]]:
@@ -156,43 +152,43 @@ def _regional(row: tuple[Any, Any, Any]) -> tuple[tuple[datetime, int], Regional
 def _factor(pair: tuple[Any, Any]) -> tuple[str, int]:
     name, value = pair
     if not isinstance(name, str) or not name.isprintable() or not 0 < len(name) <= _LONGEST_NAME:
-        raise _Fault("it is not a name with a value")
+        raise Fault("it is not a name with a value")
     if type(value) is not int or not 0 <= value <= _MOST_GCO2_KWH:
-        raise _Fault(f"it is {_show(value)}, not a whole number from 0 to {_MOST_GCO2_KWH}")
+        raise Fault(f"it is {show(value)}, not a whole number from 0 to {_MOST_GCO2_KWH}")
     return name, value
 
 
 def _period(row: Any) -> datetime:
     starts_at, ends_at = _instant(row, "from"), _instant(row, "to")
     if starts_at != floor(starts_at):
-        raise _Fault("from is not on the half hour")
+        raise Fault("from is not on the half hour")
     if ends_at - starts_at != HALF_HOUR:
-        raise _Fault(f"to is {_member(row, 'to')}, not half an hour after from")
+        raise Fault(f"to is {label(row, 'to')}, not half an hour after from")
     return starts_at
 
 
 def _instant(row: Any, name: str) -> datetime:
-    value: Any = row.get(name) if isinstance(row, dict) else None
+    value = member(row, name)
     try:
         at = datetime.fromisoformat(value)
         if at.tzinfo is None:
-            raise _Fault(f"{name} is {_show(value)}, which has no time zone")
+            raise Fault(f"{name} is {show(value)}, which has no time zone")
         return at.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        raise _Fault(f"{name} is {_show(value)}, not a time") from None
+        raise Fault(f"{name} is {show(value)}, not a time") from None
 
 
 def _region_id(row: Any) -> int:
-    value = row.get("regionid") if isinstance(row, dict) else None
+    value = member(row, "regionid")
     if type(value) is not int or not 1 <= value <= GREAT_BRITAIN:
-        raise _Fault(f"regionid is {_show(value)}, not a whole number from 1 to {GREAT_BRITAIN}")
+        raise Fault(f"regionid is {show(value)}, not a whole number from 1 to {GREAT_BRITAIN}")
     return value
 
 
 def _object(row: Any, name: str) -> dict[str, Any]:
-    value = row.get(name) if isinstance(row, dict) else None
+    value = member(row, name)
     if not isinstance(value, dict):
-        raise _Fault(f"{name} is {_show(value)}, not an object")
+        raise Fault(f"{name} is {show(value)}, not an object")
     return value
 
 
@@ -201,55 +197,42 @@ def _grams(intensity: dict[str, Any], name: str) -> int | None:
     # bool is an int to Python, and a float or a string here would be a change of the API.
     if value is None or (type(value) is int and 0 <= value <= _MOST_GCO2_KWH):
         return value
-    raise _Fault(f"{name} is {_show(value)}, not a whole number from 0 to {_MOST_GCO2_KWH}")
+    raise Fault(f"{name} is {show(value)}, not a whole number from 0 to {_MOST_GCO2_KWH}")
 
 
 def _index(intensity: dict[str, Any]) -> str | None:
     value = intensity.get("index")
     if value is None or (isinstance(value, str) and len(value) <= _LONGEST_INDEX and value.isprintable()):
         return value
-    raise _Fault(f"index is {_show(value)}, not a word of at most {_LONGEST_INDEX} letters")
+    raise Fault(f"index is {show(value)}, not a word of at most {_LONGEST_INDEX} letters")
 
 
 def _mix(row: dict[str, Any]) -> dict[Fuel, Decimal]:
     shares = row.get("generationmix")
     if not isinstance(shares, list):
-        raise _Fault(f"generationmix is {_show(shares)}, not a list")
+        raise Fault(f"generationmix is {show(shares)}, not a list")
     mix: dict[Fuel, Decimal] = {}
     for share in shares:
         fuel, percent = _share(share)
         if fuel in mix:
-            raise _Fault(f"{fuel} is given twice in the mix")
+            raise Fault(f"{fuel} is given twice in the mix")
         mix[fuel] = percent
     total = sum(mix.values())
     if not _LEAST_SUM_PERCENT <= total <= _MOST_SUM_PERCENT:
-        raise _Fault(f"the fuels sum to {total} %, not to {_LEAST_SUM_PERCENT} to {_MOST_SUM_PERCENT} %")
+        raise Fault(f"the fuels sum to {total} %, not to {_LEAST_SUM_PERCENT} to {_MOST_SUM_PERCENT} %")
     return mix
 
 
 def _share(share: Any) -> tuple[Fuel, Decimal]:
     if not isinstance(share, dict):
-        raise _Fault(f"a fuel of the mix is {_show(share)}, not an object")
+        raise Fault(f"a fuel of the mix is {show(share)}, not an object")
     name: Any = share.get("fuel")
     percent: Any = share.get("perc")
     fuel = _FUELS.get(name) if isinstance(name, str) else None
     if fuel is None:
-        raise _Fault(f"fuel is {_show(name)}, not one of {', '.join(_FUELS)}")
+        raise Fault(f"fuel is {show(name)}, not one of {', '.join(_FUELS)}")
     if type(percent) not in (int, float) or not 0 <= percent <= 100:
-        raise _Fault(f"{fuel} is {_show(percent)}, not a percentage")
+        raise Fault(f"{fuel} is {show(percent)}, not a percentage")
     # repr gives back the digits that were sent, where the float itself is only near them.
     exact = Decimal(repr(percent))
     return fuel, exact if exact == round(exact, 1) else exact.quantize(_HUNDREDTH)
-
-
-def _member(row: Any, name: str) -> str:
-    """Return the row's member `name` for a label: times as they came, anything else as `_show` gives it."""
-    value = row.get(name) if isinstance(row, dict) else None
-    return value[:_SHOWN_CHARACTERS] if isinstance(value, str) and value.isprintable() else _show(value)
-
-
-def _show(value: Any) -> str:
-    """Return a value for a message: short, on one line, and never what is nested in it."""
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    return repr(value)[:_SHOWN_CHARACTERS]

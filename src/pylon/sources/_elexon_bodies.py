@@ -11,6 +11,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pylon.errors import SourceChanged
 from pylon.ontology.calendar import floor, settlement_period
+from pylon.sources._rows import Fault, member, show
 from pylon.sources.feed import Rejection
 
 __all__ = ["Rows", "Said", "Trade", "demand", "market_index", "mean_price", "system_price"]
@@ -18,7 +19,6 @@ __all__ = ["Rows", "Said", "Trade", "demand", "market_index", "mean_price", "sys
 _MOST_MW = 100_000
 _MOST_GBP_MWH = 10_000
 _MOST_MWH = 1_000_000
-_SHOWN_CHARACTERS = 40
 
 _NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?")
 _SENT = Decimal(1).scaleb(-18)
@@ -30,10 +30,6 @@ _EXACT = Context(prec=80, rounding=ROUND_HALF_EVEN)
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-class _Fault(Exception):
-    """Why one row cannot be taken."""
 
 
 class Said(NamedTuple, Generic[K, V]):
@@ -73,7 +69,7 @@ class Rows(Generic[K, V]):
             self.seen += 1
             try:
                 self._keep(read(row))
-            except _Fault as fault:
+            except Fault as fault:
                 self.rejected.append(Rejection(f"{title} {_label(row)}", str(fault)))
 
     def _keep(self, said: Said[K, V]) -> None:
@@ -83,18 +79,18 @@ class Rows(Generic[K, V]):
         if before is None or said.published_at > before.published_at:
             self.said[said.key] = said
         elif said.published_at == before.published_at and said.value != before.value:
-            raise _Fault("it came twice with different values; the first is kept")
+            raise Fault("it came twice with different values; the first is kept")
 
 
 def demand(row: Any, *, dataset: str, until: datetime) -> Said[datetime, int]:
     """Return the demand in MW of a row of `dataset` that was published by `until`."""
-    if (given := _member(row, "dataset")) != dataset:
-        raise _Fault(f"dataset is {_show(given)}, not {dataset}")
-    if dataset == "NDF" and (given := _member(row, "boundary")) != "N":
-        raise _Fault(f"boundary is {_show(given)}, not N, the whole of Great Britain")
+    if (given := member(row, "dataset")) != dataset:
+        raise Fault(f"dataset is {show(given)}, not {dataset}")
+    if dataset == "NDF" and (given := member(row, "boundary")) != "N":
+        raise Fault(f"boundary is {show(given)}, not N, the whole of Great Britain")
     starts_at, published_at = _starts_at(row), _instant(row, "publishTime")
     if published_at > until:
-        raise _Fault(f"publishTime is {_show(row['publishTime'])}, later than was asked for")
+        raise Fault(f"publishTime is {show(row['publishTime'])}, later than was asked for")
     return Said(starts_at, published_at, _megawatts(row))
 
 
@@ -103,9 +99,9 @@ def market_index(row: Any) -> Said[tuple[datetime, str], Trade]:
 
     The index does not say when it was published, so that of two rows with different values neither is the later.
     """
-    starts_at, provider = _starts_at(row), _member(row, "dataProvider")
+    starts_at, provider = _starts_at(row), member(row, "dataProvider")
     if not isinstance(provider, str) or not provider:
-        raise _Fault(f"dataProvider is {_show(provider)}, not a name")
+        raise Fault(f"dataProvider is {show(provider)}, not a name")
     price, volume = _price(row, "price"), _number(row, "volume", least=0, most=_MOST_MWH)
     # An exchange without trades sends a price of 0, which is none: N2EXMIDP always does.
     trade = Trade(price, volume) if volume and price is not None else None
@@ -117,7 +113,7 @@ def system_price(row: Any) -> Said[datetime, Decimal]:
     starts_at, published_at = _starts_at(row), _instant(row, "createdDateTime")
     sell, buy = _price(row, "systemSellPrice"), _price(row, "systemBuyPrice")
     if sell != buy:
-        raise _Fault(f"systemSellPrice is {_plain(sell)} and systemBuyPrice is {_plain(buy)}, not the same")
+        raise Fault(f"systemSellPrice is {_plain(sell)} and systemBuyPrice is {_plain(buy)}, not the same")
     return Said(starts_at, published_at, None if sell is None else sell.quantize(_PENNY, context=_EXACT))
 
 
@@ -135,7 +131,7 @@ def _data(body: Any) -> list[Any]:
     rows = body.get("data") if isinstance(body, dict) else body
     if isinstance(rows, list):
         return rows
-    what = f"data={_show(rows)}" if isinstance(body, dict) else _show(body)
+    what = f"data={show(rows)}" if isinstance(body, dict) else show(body)
     raise SourceChanged(f"The Insights API answered with {what} in place of a list of rows. Nothing was taken.")
 
 
@@ -143,35 +139,35 @@ def _starts_at(row: Any) -> datetime:
     """Return the start of the row's half hour, which the row's settlement date and period must agree with."""
     starts_at = _instant(row, "startTime")
     if starts_at != floor(starts_at):
-        raise _Fault(f"startTime is {_show(row['startTime'])}, not on the half hour")
+        raise Fault(f"startTime is {show(row['startTime'])}, not on the half hour")
     day, period = settlement_period(starts_at)
-    if _member(row, "settlementDate") != day.isoformat() or _whole(row, "settlementPeriod") != period:
-        given = f"{_show(_member(row, 'settlementDate'))} period {_show(_member(row, 'settlementPeriod'))}"
-        raise _Fault(f"startTime is in period {period} of {day}, but the row says {given}")
+    if member(row, "settlementDate") != day.isoformat() or _whole(row, "settlementPeriod") != period:
+        given = f"{show(member(row, 'settlementDate'))} period {show(member(row, 'settlementPeriod'))}"
+        raise Fault(f"startTime is in period {period} of {day}, but the row says {given}")
     return starts_at
 
 
 def _instant(row: Any, name: str) -> datetime:
     """Return a time of the row; one without a zone is UTC, as all of the API's times are."""
-    value = _member(row, name)
+    value = member(row, name)
     try:
         at = datetime.fromisoformat(value)
         at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
-        raise _Fault(f"{name} is {_show(value)}, not a time") from None
+        raise Fault(f"{name} is {show(value)}, not a time") from None
     # London's midnights must be there to count half hours from.
     if not date.min.year < at.year < date.max.year:
-        raise _Fault(f"{name} is {_show(value)}, not a time")
+        raise Fault(f"{name} is {show(value)}, not a time")
     return at
 
 
 def _megawatts(row: Any) -> int | None:
-    value = _member(row, "demand")
+    value = member(row, "demand")
     if value is None:
         return None
     number = _decimal(value)
     if number is None or not 0 < number <= _MOST_MW or number != number.to_integral_value():
-        raise _Fault(f"demand is {_show(value)}, not a whole number of MW from 1 to {_MOST_MW}")
+        raise Fault(f"demand is {show(value)}, not a whole number of MW from 1 to {_MOST_MW}")
     return int(number)
 
 
@@ -180,17 +176,17 @@ def _price(row: Any, name: str) -> Decimal | None:
 
 
 def _number(row: Any, name: str, *, least: int, most: int) -> Decimal | None:
-    value = _member(row, name)
+    value = member(row, name)
     if value is None:
         return None
     number = _decimal(value)
     if number is None or not least <= number <= most:
-        raise _Fault(f"{name} is {_show(value)}, not a number from {least} to {most}")
+        raise Fault(f"{name} is {show(value)}, not a number from {least} to {most}")
     return number.quantize(_SENT, context=_EXACT)
 
 
 def _whole(row: Any, name: str) -> Decimal | None:
-    return _decimal(_member(row, name))
+    return _decimal(member(row, name))
 
 
 def _decimal(value: Any) -> Decimal | None:
@@ -205,24 +201,11 @@ def _decimal(value: Any) -> Decimal | None:
         return None
 
 
-def _member(row: Any, name: str) -> Any:
-    return row.get(name) if isinstance(row, dict) else None
-
-
 def _label(row: Any) -> str:
     """Return the row's half hour for a label, and the exchange where there is one."""
-    parts = [_member(row, "dataProvider"), _member(row, "startTime")]
-    return " ".join(_show(part).strip("'") for part in parts if part is not None) or "without a time"
+    parts = [member(row, "dataProvider"), member(row, "startTime")]
+    return " ".join(show(part).strip("'") for part in parts if part is not None) or "without a time"
 
 
 def _plain(price: Decimal | None) -> str:
     return "null" if price is None else f"{price.normalize(_EXACT):f}"
-
-
-def _show(value: Any) -> str:
-    """Return a value for a message: short, on one line, and never what is nested in it."""
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    if value is None:
-        return "null"
-    return (str(value) if isinstance(value, Decimal) else repr(value))[:_SHOWN_CHARACTERS]

@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from pylon.errors import SourceChanged, SourceUnavailable
 from pylon.ontology.calendar import HALF_HOUR, LONDON, floor, half_hours, periods_in
+from pylon.sources._rows import Fault, label, member, show
 from pylon.sources.feed import Rejection
 from pylon.sources.http import upstream_message
 
@@ -35,7 +36,6 @@ _MOST_MW = 100_000  # the highest national demand on record is about 60,000
 _NOT_FOUND = 404
 _END_OF_DAY = 2400
 _YEARS = range(2000, 2101)
-_SHOWN_CHARACTERS = 40
 _UPDATE_COLUMNS = ("SETTLEMENT_DATE", "SETTLEMENT_PERIOD", "ND", "FORECAST_ACTUAL_INDICATOR")
 
 _NUMBER = re.compile(r"-?[0-9]{1,9}(\.[0-9]{1,9})?")
@@ -44,10 +44,6 @@ _WORDY_DAY = re.compile(r"([0-9]{1,2})-([A-Za-z]{3})-([0-9]{4}|[0-9]{2})")
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 K = TypeVar("K")
-
-
-class _Fault(Exception):
-    """Why one row cannot be taken."""
 
 
 @dataclass(slots=True)
@@ -67,8 +63,8 @@ class Rows(Generic[K]):
         try:
             pair = read(row)
             if pair is not None and self.taken.setdefault(pair[0], pair[1]) != pair[1]:
-                raise _Fault("another row is for the same half hour and says otherwise; the first is kept")
-        except _Fault as fault:
+                raise Fault("another row is for the same half hour and says otherwise; the first is kept")
+        except Fault as fault:
             self.rejected.append(Rejection(what, str(fault)))
 
 
@@ -90,7 +86,7 @@ def result(body: Any, url: str) -> dict[str, Any]:
             upstream_status=_NOT_FOUND if absent else 200,
         )
     if answer.get("success") is not True or not isinstance(answer.get("result"), dict):
-        raise SourceChanged(f"{url} answered with {_show(body)} in place of a result.", url=url)
+        raise SourceChanged(f"{url} answered with {show(body)} in place of a result.", url=url)
     return dict(answer["result"])
 
 
@@ -98,7 +94,7 @@ def modified_at(resource: Mapping[str, Any]) -> datetime | None:
     """Return when a file of the portal last changed, or None where the portal does not say."""
     try:
         return _instant(resource, "last_modified")
-    except _Fault:
+    except Fault:
         return None
 
 
@@ -106,10 +102,10 @@ def records(found: Mapping[str, Any], *, limit: int) -> list[Any]:
     """Return the records of a datastore_search; raises `SourceChanged` when they are not all there."""
     rows, total = found.get("records"), found.get("total")
     if not isinstance(rows, list):
-        raise SourceChanged(f"NESO's data portal answered with records={_show(rows)}, not a list.")
+        raise SourceChanged(f"NESO's data portal answered with records={show(rows)}, not a list.")
     try:
         whole = len(rows) < limit if total is None else _number({"total": total}, "total") <= len(rows)
-    except _Fault as fault:
+    except Fault as fault:
         raise SourceChanged(f"NESO's data portal answered with a table whose {fault}.") from None
     if not whole:
         raise SourceChanged(
@@ -122,7 +118,7 @@ def day_ahead(found: list[Any]) -> Rows[datetime]:
     """Return the half hours of each day that the cardinal points describe; a day of too few points is refused."""
     points: Rows[tuple[date, datetime]] = Rows()
     for row in found:
-        what = f"cardinal point {_member(row, 'CARDINALPOINT')} of {_member(row, 'TARGETDATE')}"
+        what = f"cardinal point {label(row, 'CARDINALPOINT')} of {label(row, 'TARGETDATE')}"
         points.take(row, _point, what)
     rows: Rows[datetime] = Rows(rejected=points.rejected, seen=points.seen)
     for day in sorted({day for day, _ in points.taken}):
@@ -139,7 +135,7 @@ def half_hourly(found: list[Any]) -> Rows[datetime]:
     """Return the half hours of the forecast for 2 to 14 days ahead."""
     rows: Rows[datetime] = Rows()
     for row in found:
-        rows.take(row, _half_hour, f"demand of {_member(row, 'DATE')} {_member(row, 'CTIME')}")
+        rows.take(row, _half_hour, f"demand of {label(row, 'DATE')} {label(row, 'CTIME')}")
     return rows
 
 
@@ -155,7 +151,7 @@ def demand_update(text: str) -> Rows[datetime]:
         if lacking:
             raise SourceChanged(f"NESO's demand data update has no column {' and no '.join(lacking)}.")
         for row in reader:
-            what = f"demand of {_member(row, 'SETTLEMENT_DATE')} period {_member(row, 'SETTLEMENT_PERIOD')}"
+            what = f"demand of {label(row, 'SETTLEMENT_DATE')} period {label(row, 'SETTLEMENT_PERIOD')}"
             rows.take(row, _measured, what)
     except csv.Error as error:
         raise SourceChanged(f"NESO's demand data update cannot be read as CSV: {error}.") from error
@@ -196,7 +192,7 @@ def _point(row: Any) -> tuple[tuple[date, datetime], int]:
     day, mw = _day(row, "TARGETDATE"), _megawatts(row, "FORECASTDEMAND")
     first, last = _clock(row, "CP_ST_TIME"), _clock(row, "CP_END_TIME")
     if last < first:
-        raise _Fault(f"its window ends at {last}, before it starts at {first}")
+        raise Fault(f"its window ends at {last}, before it starts at {first}")
     begins, ends = _at(day, first) - HALF_HOUR, _at(day, last)
     return (day, floor(begins + (ends - begins) / 2)), mw
 
@@ -205,23 +201,23 @@ def _half_hour(row: Any) -> tuple[datetime, int]:
     ends_at = _instant(row, "GDATETIME")
     starts_at = ends_at - HALF_HOUR
     if starts_at != floor(starts_at):
-        raise _Fault(f"GDATETIME is {_member(row, 'GDATETIME')}, not on the half hour")
+        raise Fault(f"GDATETIME is {label(row, 'GDATETIME')}, not on the half hour")
     local, day = ends_at.astimezone(LONDON), starts_at.astimezone(LONDON).date()
-    label = 100 * local.hour + local.minute or _END_OF_DAY
-    if (_day(row, "DATE"), _clock(row, "CTIME")) != (day, label):
-        raise _Fault(f"GDATETIME says that it ends at {label} of {day} in London, DATE and CTIME say otherwise")
+    clock_end = 100 * local.hour + local.minute or _END_OF_DAY
+    if (_day(row, "DATE"), _clock(row, "CTIME")) != (day, clock_end):
+        raise Fault(f"GDATETIME says that it ends at {clock_end} of {day} in London, DATE and CTIME say otherwise")
     return starts_at, _megawatts(row, "NATIONALDEMAND")
 
 
 def _measured(row: Any) -> tuple[datetime, int] | None:
     indicator = row.get("FORECAST_ACTUAL_INDICATOR")
     if indicator not in ("A", "F"):
-        raise _Fault(f"FORECAST_ACTUAL_INDICATOR is {_show(indicator)}, not A or F")
+        raise Fault(f"FORECAST_ACTUAL_INDICATOR is {show(indicator)}, not A or F")
     if indicator == "F" or _number(row, "ND") == 0:
         return None
     day, period = _day(row, "SETTLEMENT_DATE"), _number(row, "SETTLEMENT_PERIOD")
     if not 1 <= period <= periods_in(day) or period != int(period):
-        raise _Fault(f"the day has no settlement period {period:g}; it has {periods_in(day)}")
+        raise Fault(f"the day has no settlement period {period:g}; it has {periods_in(day)}")
     return midnight(day) + (int(period) - 1) * HALF_HOUR, _megawatts(row, "ND")
 
 
@@ -235,69 +231,52 @@ def _at(day: date, label: int) -> datetime:
 def _clock(row: Any, name: str) -> int:
     label = _number(row, name)
     if label != int(label) or not (label == _END_OF_DAY or (0 <= label < _END_OF_DAY and label % 100 < 60)):
-        raise _Fault(f"{name} is {label:g}, not a time from 0 to {_END_OF_DAY}")
+        raise Fault(f"{name} is {label:g}, not a time from 0 to {_END_OF_DAY}")
     return int(label)
 
 
 def _day(row: Any, name: str) -> date:
     """Return a day, in any of the ways in which the portal's files have been seen to write it."""
-    text = str(_value(row, name)).strip()
+    text = str(member(row, name)).strip()
     if iso := _ISO_DAY.fullmatch(text):
         year, month, number = int(iso[1]), int(iso[3]), int(iso[4])
     elif (wordy := _WORDY_DAY.fullmatch(text)) and wordy[2].lower() in _MONTHS:
         year, month, number = int(wordy[3]), _MONTHS.index(wordy[2].lower()) + 1, int(wordy[1])
         year += 2000 if len(wordy[3]) == 2 else 0
     else:
-        raise _Fault(f"{name} is {_show(_value(row, name))}, not a day")
+        raise Fault(f"{name} is {show(member(row, name))}, not a day")
     try:
         day = date(year, month, number)
     except ValueError as error:
-        raise _Fault(f"{name} is {_show(text)}: {error}") from None
+        raise Fault(f"{name} is {show(text)}: {error}") from None
     if year not in _YEARS:
-        raise _Fault(f"{name} is {_show(text)}, not in the years {_YEARS[0]} to {_YEARS[-1]}")
+        raise Fault(f"{name} is {show(text)}, not in the years {_YEARS[0]} to {_YEARS[-1]}")
     return day
 
 
 def _instant(row: Any, name: str) -> datetime:
     """Return an instant; the portal writes UTC without saying so."""
-    value = _value(row, name)
+    value = member(row, name)
     try:
         at = datetime.fromisoformat(value)
     except (TypeError, ValueError):
-        raise _Fault(f"{name} is {_show(value)}, not a time") from None
+        raise Fault(f"{name} is {show(value)}, not a time") from None
     if at.year not in _YEARS:
-        raise _Fault(f"{name} is {_show(value)}, not in the years {_YEARS[0]} to {_YEARS[-1]}")
+        raise Fault(f"{name} is {show(value)}, not in the years {_YEARS[0]} to {_YEARS[-1]}")
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
 
 
 def _megawatts(row: Any, name: str) -> int:
     mw = round(_number(row, name))
     if not 0 < mw <= _MOST_MW:
-        raise _Fault(f"{name} is {mw} MW, not above 0 and at most {_MOST_MW:,}")
+        raise Fault(f"{name} is {mw} MW, not above 0 and at most {_MOST_MW:,}")
     return mw
 
 
 def _number(row: Any, name: str) -> float:
     """Return a number, which some answers of the portal give as text."""
-    value = _value(row, name)
+    value = member(row, name)
     text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     if not _NUMBER.fullmatch(text):
-        raise _Fault(f"{name} is {_show(value)}, not a number")
+        raise Fault(f"{name} is {show(value)}, not a number")
     return float(text)
-
-
-def _value(row: Any, name: str) -> Any:
-    return row.get(name) if isinstance(row, dict) else None
-
-
-def _member(row: Any, name: str) -> str:
-    """Return the row's member `name` for a label: text as it came, anything else as `_show` gives it."""
-    value = _value(row, name)
-    return value[:_SHOWN_CHARACTERS] if isinstance(value, str) and value.isprintable() else _show(value)
-
-
-def _show(value: Any) -> str:
-    """Return a value for a message: short, on one line, and never what is nested in it."""
-    if isinstance(value, list | dict):
-        return "a list" if isinstance(value, list) else "an object"
-    return repr(value)[:_SHOWN_CHARACTERS]

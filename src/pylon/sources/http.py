@@ -8,6 +8,7 @@ import logging
 import math
 import threading
 import time
+from collections import defaultdict
 from datetime import datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -81,6 +82,7 @@ class Http:
         self._lock = threading.Lock()
         self._opened: httpx2.Client | None = None
         self._turns_s: dict[bytes, float] = {}
+        self._given_up: defaultdict[bytes, threading.Event] = defaultdict(threading.Event)
 
     def __enter__(self) -> Self:
         return self
@@ -146,14 +148,18 @@ class Http:
         return body
 
     def _await_turn(self, host: bytes, apart_s: float) -> None:
-        """Wait until `apart_s` after the last turn at `host`; turns are given out first, so threads queue up."""
+        """Wait until `apart_s` after the last turn at `host`; turns are given out first, so threads queue up.
+
+        A host that cannot be reached has nobody wait.
+        """
         if apart_s <= 0:
             return
         with self._lock:
             present = time.monotonic()
             turn = max(present, self._turns_s.get(host, -math.inf) + apart_s)
             self._turns_s[host] = turn
-        time.sleep(turn - present)
+            given_up = self._given_up[host]
+        given_up.wait(turn - present)
 
     def _client(self) -> httpx2.Client:
         # Opening one loads the certificates, which a run that never asks anything should not wait for.
@@ -169,10 +175,13 @@ class Http:
     def _read(self, url: str, accept: str, apart_s: float) -> bytes:
         try:
             client = self._client()  # before the turn: opening one takes a while
-            self._await_turn(httpx2.URL(url).netloc, apart_s)
+            host = httpx2.URL(url).netloc
+            self._await_turn(host, apart_s)
             with client.stream("GET", url, headers={"Accept": accept}) as response:
                 body = self._body(response, url)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.ProxyError) as error:
+            with self._lock:
+                self._given_up[host].set()
             raise _Passing(_unreachable(url, error), unreachable=True) from error
         except httpx2.TimeoutException as error:
             raise _Passing(self._too_slow(url)) from error

@@ -27,6 +27,7 @@ __all__ = ["AGENT_CONFIG", "Fleet", "generate"]
 _HOME_SITES: Final[Mapping[int, int]] = {12: 3, 13: 2, 10: 2, 14: 1, 3: 1, 7: 1, 8: 1, 5: 1, 4: 1, 2: 1}
 _NEIGHBOUR_SITES: Final[Mapping[int, int]] = {12: 2, 13: 1, 3: 1, 9: 1, 2: 1}
 _MEAN_CAMPUS_MW = 30.0
+_PREFIX = "SIM-"  # no id that an operator gives a site of its own in such a town; draws and UUIDs go by the rest
 _SMALLEST_CAMPUS_MW, _LARGEST_CAMPUS_MW = 10.0, 60.0
 _REGION_NAME: Final = {region.region_id: region.short_name for region in REGIONS}
 
@@ -178,8 +179,8 @@ class _Maker:
     def _data_centre(
         self, operator: Operator, brand: str, town: Town, kind: _Kind, typical_mw: float, published: bool
     ) -> DataCentre:
-        dc_id = f"{_slug(town.name)}-1".upper()
-        draw = self._random(dc_id, operator)
+        site = f"{_slug(town.name)}-1".upper()
+        draw = self._random(site, operator)
         capacity_mw = round(
             min(max(typical_mw * draw.uniform(0.85, 1.15), _SMALLEST_CAMPUS_MW), _LARGEST_CAMPUS_MW), 1
         )
@@ -189,8 +190,8 @@ class _Maker:
         # The share of the present load that cannot move is drawn whatever Pylon does: base load and floor are one.
         fixed_share = utilisation * (1 - flexible)
         return DataCentre(
-            id=self._id("data centre", str(operator.id), dc_id),
-            dc_id=dc_id,
+            id=self._id("data centre", str(operator.id), site),
+            dc_id=_PREFIX + site,
             name=f"{brand} {town.name} 1 (simulated)".strip(),
             operator_id=operator.id,
             region_id=self._region_ids[town.region_id],
@@ -214,26 +215,27 @@ class _Maker:
         """Return a battery behind the meter of each of `co_located`, then `standalone` ones elsewhere."""
         made = []
         for site in co_located:
-            rate_mw = float(site.total_capacity_mw) * self._random(site.dc_id + "/rate", operator).uniform(0.2, 0.4)
+            word = site.dc_id.removeprefix(_PREFIX)
+            rate_mw = float(site.total_capacity_mw) * self._random(f"{word}/rate", operator).uniform(0.2, 0.4)
             place = site.name.removesuffix(" (simulated)")
-            made.append(self._battery(operator, f"{site.dc_id}-BESS", place, site.region_id, rate_mw, site.id))
+            made.append(self._battery(operator, f"{word}-BESS", place, site.region_id, rate_mw, site.id))
         draw = self._random("batteries", operator)
         for town in draw.sample(BATTERY_TOWNS, standalone):
             place = f"{brand} {town.name}".strip()
-            asset_id = f"{_slug(town.name)}-BESS".upper()
+            word = f"{_slug(town.name)}-BESS".upper()
             region_id = self._region_ids[town.region_id]
-            made.append(self._battery(operator, asset_id, place, region_id, draw.uniform(20, 100), None))
+            made.append(self._battery(operator, word, place, region_id, draw.uniform(20, 100), None))
         return tuple(made)
 
     def _battery(
-        self, operator: Operator, asset_id: str, place: str, region_id: UUID, rate_mw: float, dc_id: UUID | None
+        self, operator: Operator, word: str, place: str, region_id: UUID, rate_mw: float, dc_id: UUID | None
     ) -> StorageAsset:
-        draw = self._random(asset_id, operator)
+        draw = self._random(word, operator)
         capacity_mwh = _decimal(rate_mw * draw.choice((1.0, 2.0, 2.0, 4.0)), 1)
         charge_mwh = _decimal(float(capacity_mwh) * draw.uniform(0.3, 0.7), 2)
         return StorageAsset(
-            id=self._id("storage", str(operator.id), asset_id),
-            asset_id=asset_id,
+            id=self._id("storage", str(operator.id), word),
+            asset_id=_PREFIX + word,
             name=f"{place} battery (simulated)",
             operator_id=operator.id,
             region_id=region_id,
@@ -253,7 +255,7 @@ class _Maker:
         return tuple(
             Agent(
                 id=self._id("agent", str(operator.id), agent_type),
-                agent_id=f"SIM-{agent_type.replace('_', '-')}",
+                agent_id=_PREFIX + agent_type.replace("_", "-"),
                 name=f"{brand} {agent_type.replace('_', ' ').title()} (simulated)".strip(),
                 agent_type=agent_type,
                 operator_id=operator.id,

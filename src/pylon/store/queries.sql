@@ -54,15 +54,6 @@ from public.pipeline_runs order by started_at desc, id desc limit %(limit)s;
 select id, status, trigger, started_at, finished_at, report from public.pipeline_runs
 where status in ('SUCCEEDED', 'PARTIAL') and trigger <> 'import' order by finished_at desc, id desc limit 1;
 
--- name: looked_back
--- Whether a committed run of the day before `now` asked for all of `reach`.
-select exists (
-    select from public.pipeline_runs
-    where status in ('SUCCEEDED', 'PARTIAL')
-      and (report ->> 'as_of')::timestamptz > %(now)s - interval '1 day'
-      and (report ->> 'as_of')::timestamptz <= %(now)s
-      and (report ->> 'as_of')::timestamptz - (report ->> 'asked_from')::timestamptz >= %(reach)s);
-
 -- name: store_alone
 -- Waits until no other transaction stores signals, and keeps others waiting until this one ends: of two that store
 -- the same new half hour at once, one would find its mix without a signal. The number is Pylon's own choice.
@@ -339,9 +330,8 @@ join public.regions r on r.id = s.region_id
 group by r.region_id;
 
 -- name: vintages_held
--- Of each series: who has given it, what was stored over by another source included, and when it last came otherwise
--- than the time before.
-select series, array_agg(distinct source) as sources, max(recorded_at) as latest
+-- When each series last came otherwise than the time before, from any source: one that is not believed included.
+select series, max(recorded_at) as latest
 from public.signal_vintages group by series;
 
 -- name: open_flags
@@ -369,15 +359,6 @@ where starts_at >= coalesce(%(start)s::timestamptz, '-infinity')
   and (%(series)s::text is null or series = %(series)s::text)
 order by flagged_at desc, starts_at desc, series, rule
 limit %(limit)s;
-
--- name: regional_short
--- The half hours of [start, end) in which some region has no value that is real.
-select h as "timestamp"
-from generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '30 minutes', interval '30 minutes') h
-where (select count(*) from public.regions) > (
-    select count(*) from public.regional_grid_signals s
-    where s."timestamp" = h and s.carbon_intensity_forecast is not null and s.data_source <> 'simulated')
-order by h;
 
 -- name: forecast_skill
 -- How far the forecasts of a series lay from what became of it, by source and horizon, over the half hours [start, end).

@@ -42,7 +42,8 @@ def ask(
 ) -> list[Asked]:
     with Http(timeout_s=1, attempts=1) as http:
         request = Request(now=now, start=START, end=END, seed=11, http=http)
-        return ask_sources(sources, request, grid=grid, last=last or {}, stopwatch=lambda: 0.0, **more)
+        words = {"reaches_back": False, "stopwatch": lambda: 0.0, **more}
+        return ask_sources(sources, request, grid=grid, last=last or {}, **words)
 
 
 def report_of(one: Asked, now: datetime = NOW, last: SourceReport | None = None, **stored: int) -> SourceReport:
@@ -57,6 +58,15 @@ def test_a_source_that_speaks_of_some_half_hours_only_leaves_the_simulator_its_p
     some, made_up = real(Supply.DEMAND, is_partial=True), simulator(Supply.DEMAND)
     ask(some, made_up)
     assert {request.wanted for request in made_up.asked} == {frozenset({Supply.DEMAND})}
+
+
+def test_each_source_is_asked_as_far_back_as_its_own_last_answer_calls_for():
+    new, known = real(Supply.CARBON), Scripted("known", frozenset({Supply.DEMAND}))
+    (answered,) = ask(known)
+    kept = report_of(answered).model_copy(update={"looked_back_at": NOW})
+    ask(new, known, last={"known": kept}, reaches_back=True)
+    assert new.asked[-1].start == PRESENT - timedelta(days=7)
+    assert known.asked[-1].start == PRESENT - timedelta(days=1)
 
 
 def test_a_simulated_source_is_asked_for_what_no_real_one_answered():

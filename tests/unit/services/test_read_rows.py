@@ -82,7 +82,9 @@ def test_a_blank_is_absent(blank):
 @pytest.mark.parametrize(
     ("column", "value", "says"),
     [
-        ("region", "18", "1 to 17"),
+        ("region", "18", "1 to 14, or its name."),
+        ("region", "17", "1 to 14, or its name: Wales sums up several"),
+        ("region", "Scotland", "1 to 14, or its name: Scotland sums up several"),
         ("region", "Lundon", "Did you mean London?"),
         ("pue", "0.99", "must be greater than or equal to 1"),
         ("pue", "3.5", "must be less than or equal to 3"),
@@ -117,7 +119,7 @@ def test_every_fault_of_a_row_is_said_and_the_file_s_own_name_of_the_column():
     assert isinstance(said, list)
     assert {fault.column for fault in said} == {"site", "region", "pue", "total_capacity_mw"}
     assert {fault.line for fault in said} == {7}
-    assert Fault(7, "region", "'0'", "must be a region's number, 1 to 17, or its name.") in said
+    assert Fault(7, "region", "'0'", "must be a region's number, 1 to 14, or its name.") in said
 
 
 def test_the_same_key_twice_is_a_fault_of_the_second():
@@ -186,8 +188,14 @@ def test_a_settlement_date_and_period_are_a_half_hour():
         ("timestamp", "1999-12-31T23:30Z", "2000 or later"),
         ("timestamp", "2037-01-01T00:00Z", "ten years ahead"),
         ("timestamp", "2026-11-01", "with its zone"),
-        ("demand_mw", "-1", "greater than or equal to 0"),
+        ("demand_mw", "-1", "must be from 1 to 100,000 MW"),
+        ("demand_mw", "0", "must be from 1 to 100,000 MW"),
+        ("demand_mw", "100001", "must be from 1 to 100,000 MW"),
         ("demand_mw", "30000.5", "whole number"),
+        ("carbon_intensity_forecast", "1001", "must be from 1 to 1,000 gCO2/kWh"),
+        ("carbon_intensity_actual", "1001", "must be from 1 to 1,000 gCO2/kWh"),
+        ("wholesale_price_gbp_mwh", "10000.01", "must be from -10,000 to 10,000 GBP/MWh"),
+        ("system_price_gbp_mwh", "-10000.01", "must be from -10,000 to 10,000 GBP/MWh"),
     ],
 )
 def test_a_signal_off_the_grid_or_out_of_range_is_refused(column, value, says):
@@ -198,7 +206,38 @@ def test_a_signal_off_the_grid_or_out_of_range_is_refused(column, value, says):
 
 @pytest.mark.parametrize("column", ["carbon_intensity_forecast", "carbon_intensity_actual"])
 def test_a_national_carbon_of_0_is_a_false_zero(column):
-    assert "must not be 0" in why("GridSignal", SIGNAL | {column: 0})[column]
+    assert "nationally a 0 has only ever been a fault" in why("GridSignal", SIGNAL | {column: 0})[column]
+
+
+def test_the_bounds_themselves_are_taken():
+    for number in (1, 1000):
+        assert good("GridSignal", SIGNAL | {"carbon_intensity_actual": number}).carbon_intensity_actual == number
+        assert good("RegionalGridSignal", REGIONAL | {"carbon_intensity_forecast": number - 1})
+    for price in (-10_000, 10_000):
+        assert good("GridSignal", SIGNAL | {"system_price_gbp_mwh": price}).system_price_gbp_mwh == price
+    assert why("RegionalGridSignal", REGIONAL | {"carbon_intensity_forecast": 1001}) == {
+        "carbon_intensity_forecast": "must be from 0 to 1,000 gCO2/kWh"
+    }
+
+
+@pytest.mark.parametrize("column", ["carbon_intensity_actual", "system_price_gbp_mwh"])
+def test_what_is_known_afterwards_is_refused_of_a_half_hour_that_is_not_over(column):
+    last, running = {"timestamp": "2026-11-22T08:30Z"}, {"timestamp": "2026-11-22T09:00Z"}
+    assert good("GridSignal", SIGNAL | last | {column: 80})
+    assert why("GridSignal", SIGNAL | running | {column: 80}) == {
+        column: "must be of a half hour that is over: the last one began 2026-11-22T08:30Z"
+    }
+    assert set(why("GridSignal", SIGNAL | {"timestamp": "9999-12-31T23:30Z", column: 80})) == {"timestamp", column}
+    assert good("GridSignal", SIGNAL | running | {"carbon_intensity_forecast": 80, column: ""})
+
+
+@pytest.mark.parametrize("region", [15, 16, 17])
+def test_a_sum_of_regions_has_signals_but_no_sites(region):
+    battery = {"asset_id": "B", "name": "B", "region": region, "capacity_mwh": 2}
+    battery |= {"max_charge_rate_mw": 1, "max_discharge_rate_mw": 1}
+    assert list(why("StorageAsset", battery)) == ["region"]
+    assert good("StorageAsset", battery | {"region": 14})
+    assert good("RegionalGridSignal", REGIONAL | {"region": region})
 
 
 def test_a_half_hour_comes_once_and_a_region_has_its_own():

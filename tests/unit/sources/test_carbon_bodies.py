@@ -162,7 +162,7 @@ def test_an_unknown_index_is_kept_as_the_source_words_it():
         ({"from": "2026-08-17"}, "from is '2026-08-17', which has no time zone"),
         ({"from": "yesterday"}, "from is 'yesterday', not a time"),
         ({"from": ""}, "from is '', not a time"),
-        ({"from": None}, "from is None, not a time"),
+        ({"from": None}, "from is null, not a time"),
         ({"from": 1755417600}, "from is 1755417600, not a time"),
         ({"from": ["2026"]}, "from is a list, not a time"),
         ({"from": "0001-01-01T00:00+14:00"}, "from is '0001-01-01T00:00+14:00', not a time"),
@@ -170,7 +170,7 @@ def test_an_unknown_index_is_kept_as_the_source_words_it():
         ({"from": "2026-08-17T08:00:01Z"}, "from is not on the half hour"),
         ({"to": "2026-08-17T09:00Z"}, "to is 2026-08-17T09:00Z, not half an hour after from"),
         ({"to": "2026-08-17T08:00Z"}, "to is 2026-08-17T08:00Z, not half an hour after from"),
-        ({"to": None}, "to is None, not a time"),
+        ({"to": None}, "to is null, not a time"),
     ],
 )
 def test_a_half_hour_with_other_times_is_refused(times, why):
@@ -201,8 +201,8 @@ def test_a_row_of_another_shape_is_refused(row):
         (0, {"fuel": "biomass", "perc": float("nan")}, "biomass is nan, not a percentage"),
         (0, {"fuel": "biomass", "perc": -0.1}, "biomass is -0.1, not a percentage"),
         (0, {"fuel": "biomass", "perc": True}, "biomass is True, not a percentage"),
-        (0, {"fuel": "biomass", "perc": None}, "biomass is None, not a percentage"),
-        (0, {"fuel": "biomass"}, "biomass is None, not a percentage"),
+        (0, {"fuel": "biomass", "perc": None}, "biomass is null, not a percentage"),
+        (0, {"fuel": "biomass"}, "biomass is null, not a percentage"),
         (0, {"fuel": "biomass", "perc": 100.1}, "biomass is 100.1, not a percentage"),
         (0, "biomass", "a fuel of the mix is 'biomass', not an object"),
         (3, {"fuel": "gas", "perc": 25.1}, "the fuels sum to 94.9 %, not to 95 to 105 %"),

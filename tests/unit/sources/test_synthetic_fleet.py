@@ -77,13 +77,14 @@ def test_everything_validates_as_its_object_type(fleet):
     assert len({thing.id for thing in everything(fleet)}) == len(everything(fleet))
 
 
-def test_external_ids_are_unique_per_operator(fleet):
+def test_external_ids_say_that_they_are_simulated_and_are_unique_per_operator(fleet):
     for of in (
         [(site.operator_id, site.dc_id) for site in fleet.data_centres],
         [(asset.operator_id, asset.asset_id) for asset in fleet.storage_assets],
         [(agent.operator_id, agent.agent_id) for agent in fleet.agents],
     ):
         assert len(set(of)) == len(of)
+        assert {name[:4] for _, name in of} == {"SIM-"}
 
 
 def test_the_home_operator_gets_its_fleet_and_is_not_made_again(fleet):
