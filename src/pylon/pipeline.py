@@ -30,7 +30,7 @@ from pylon.store.database import Database, Transaction, json_text
 
 __all__ = ["AHEAD", "BEHIND", "LEASE", "Progress", "Run", "run", "silent"]
 
-LEASE = "pipeline"
+LEASE = leases.PIPELINE
 AHEAD = timedelta(hours=48)
 
 

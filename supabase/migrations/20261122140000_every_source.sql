@@ -15,6 +15,13 @@ alter table public.signal_vintages drop constraint signal_vintages_pkey;
 alter table public.signal_vintages
     add constraint signal_vintages_pkey primary key (series, recorded_at, run_id, source);
 
+-- A value may break a rule, pass it and break it again: each time is a row.
+alter table public.quality_flags drop constraint quality_flags_pkey;
+alter table public.quality_flags add constraint quality_flags_pkey primary key (series, starts_at, rule, flagged_at);
+comment on column public.quality_flags.run_id is 'The run that found it';
+comment on column public.quality_flags.flagged_at is 'When it was found';
+comment on column public.quality_flags.cleared_at is 'When a later value passed the rule, or broke it otherwise';
+
 drop function public.ingest_national(jsonb, timestamptz);
 drop function public.ingest_regional(jsonb, text, timestamptz);
 drop function public.ingest_factors(jsonb, text, timestamptz);
@@ -82,11 +89,11 @@ with incoming as materialized (
             as takes_system_price,
         private.accepts(i.provenance ->> 'stress', s.provenance ->> 'stress', p_ranks) as takes_stress,
         private.accepts(i.provenance ->> 'mix', s.provenance ->> 'mix', p_ranks) as takes_mix,
-        -- What the same source once gave stays when it later leaves it out.
-        i.carbon_intensity_forecast is null and i.provenance ->> 'carbon' = s.provenance ->> 'carbon'
-            as keeps_forecast,
+        -- What was once given stays when the same source, or another of its rank, later leaves it out.
+        i.carbon_intensity_forecast is null
+            and private.accepts(s.provenance ->> 'carbon', i.provenance ->> 'carbon', p_ranks) as keeps_forecast,
         i.carbon_intensity_actual is null and s.carbon_intensity_actual is not null
-            and i.provenance ->> 'carbon' = s.provenance ->> 'carbon'
+            and private.accepts(s.provenance ->> 'carbon', i.provenance ->> 'carbon', p_ranks)
             and not coalesce(i.withheld ? 'carbon_intensity_actual', false) as keeps_actual
     from incoming i left join public.grid_signals s using ("timestamp")
 ), followed as (
@@ -290,7 +297,8 @@ end
 $$;
 
 -- p_flags: array of {series, starts_at, rule, raw, reason}: values received and found not fit to serve. p_checked:
--- array of {series, half_hours}: what the rules were applied to; a flag there that is not raised again is cleared.
+-- array of {series, half_hours}: where a value came and the rules were applied to it. A flag there that is not raised
+-- again is cleared; one raised on another value ends the flag that stood, so that each says when it stood.
 create or replace function public.record_flags(p_flags jsonb, p_checked jsonb, p_run_id uuid, p_now timestamptz)
 returns jsonb
 language sql set search_path = '' as $$
@@ -299,23 +307,33 @@ with incoming as materialized (
     select x.series, x.starts_at, x.rule, coalesce(x.raw, 'null') as raw, x.reason
     from jsonb_to_recordset(p_flags) as x(
         series text, starts_at timestamptz, rule text, raw jsonb, reason text)
-), raised as (
-    insert into public.quality_flags as q (series, starts_at, rule, raw, reason, run_id, flagged_at)
-    select series, starts_at, rule, raw, reason, p_run_id, p_now from incoming
-    on conflict (series, starts_at, rule) do update set
-        raw = excluded.raw, reason = excluded.reason, cleared_at = null
-    where (q.raw, q.reason) is distinct from (excluded.raw, excluded.reason) or q.cleared_at is not null
-    returning 1
 ), checked as (
     select c.series, h.half_hour::timestamptz as starts_at
     from jsonb_to_recordset(p_checked) as c(series text, half_hours jsonb)
     cross join lateral jsonb_array_elements_text(c.half_hours) as h(half_hour)
+), raised as (
+    insert into public.quality_flags as q (series, starts_at, rule, raw, reason, run_id, flagged_at)
+    select i.series, i.starts_at, i.rule, i.raw, i.reason, p_run_id, p_now from incoming i
+    where not exists (
+        select from public.quality_flags q
+        where q.series = i.series and q.starts_at = i.starts_at and q.rule = i.rule and q.raw = i.raw
+          and q.cleared_at is null)
+    on conflict (series, starts_at, rule, flagged_at) do update set
+        raw = excluded.raw, reason = excluded.reason, cleared_at = null
+    returning 1
+), ended as (
+    select q.series, q.starts_at, q.rule, q.flagged_at
+    from public.quality_flags q join checked c using (series, starts_at)
+    where q.cleared_at is null and not exists (
+        select from incoming i where i.series = q.series and i.starts_at = q.starts_at and i.rule = q.rule)
+    union
+    select q.series, q.starts_at, q.rule, q.flagged_at
+    from public.quality_flags q join incoming i using (series, starts_at, rule)
+    where q.cleared_at is null and q.raw <> i.raw and q.flagged_at <> p_now
 ), cleared as (
     update public.quality_flags q set cleared_at = p_now
-    from checked c
-    where q.series = c.series and q.starts_at = c.starts_at and q.cleared_at is null
-      and not exists (select from incoming i
-                      where i.series = q.series and i.starts_at = q.starts_at and i.rule = q.rule)
+    from ended e
+    where (q.series, q.starts_at, q.rule, q.flagged_at) = (e.series, e.starts_at, e.rule, e.flagged_at)
     returning 1
 )
 select jsonb_build_object(

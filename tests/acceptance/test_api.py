@@ -418,3 +418,20 @@ def test_a_site_that_is_not_offered_leaves_the_catalog_at_once(http, world, chan
             site,
         )
     assert site in http.get("/api/v1/market/catalog").text
+
+
+# Slips in parameters
+
+
+@pytest.mark.parametrize("path", [path for path in ENDPOINTS if path.startswith("/api")])
+def test_a_parameter_that_an_endpoint_does_not_have_is_refused(http, path):
+    """A slip such as asof for as_of would be answered with another question's answer."""
+    detail = problem(http.get(path, params={"asof": "2026-01-01T00:00:00Z"}), 422, "invalid")["detail"]
+    assert "'asof'" in detail
+    assert "Valid:" in detail or "There are none." in detail
+
+
+def test_a_parameter_given_twice_is_refused(http):
+    twice = "as_of=2026-08-17T08:00:00Z&as_of=2026-08-17T07:00:00Z"
+    detail = problem(http.get(f"/api/v1/live-state?{twice}"), 422, "invalid")["detail"]
+    assert detail == "The parameter as_of is given twice. Give it once."

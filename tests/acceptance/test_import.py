@@ -53,9 +53,11 @@ def sites(world: World) -> list[str]:
 
 def test_a_dry_run_then_the_import_then_nothing_new(client: httpx2.Client, empty: World) -> None:
     answer = post(client, SITES, dry_run=True)
-    assert (answer.status_code, answer.json()["rows_stored"], answer.json()["is_stored"]) == (200, 2, False)
+    said = answer.json()
+    assert (answer.status_code, said["rows_new"], said["rows_stored"], said["is_stored"]) == (200, 2, 0, False)
     assert sites(empty) == []
     answer = post(client, SITES)
+    assert (answer.json()["rows_new"], answer.json()["rows_stored"]) == (2, 2)
     assert (answer.status_code, answer.json()["object_type"], answer.json()["is_stored"]) == (
         201,
         "DataCentre",
@@ -76,6 +78,7 @@ def test_what_is_refused_comes_as_a_problem_with_every_fault(
     assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
     said = answer.json()
     assert (said["status"], said["code"], said["rows_read"], said["rows_refused"]) == (422, "invalid", 3, 1)
+    assert (said["rows_new"], said["rows_stored"]) == (2, 0)
     assert [(one["line"], one["column"], one["value"]) for one in said["bad_rows"]] == [
         (4, "region", "'Lundon'"),
         (4, "pue", "'0.5'"),
@@ -108,6 +111,15 @@ def test_signals_carry_the_label_they_are_given(client: httpx2.Client, empty: Wo
     assert empty.select("select provenance from grid_signals") == [{"provenance": {"price": "import:broker"}}]
     (run,) = empty.select("select id::text from pipeline_runs where trigger = 'import'")
     assert run["id"] == answer.json()["run_id"]
+
+
+@pytest.mark.parametrize("label", ["simulated", "carbon_intensity_api", "é"])
+def test_a_label_that_is_not_the_importers_to_give_is_refused(
+    client: httpx2.Client, empty: World, label: str
+) -> None:
+    answer = post(client, "timestamp,demand_mw\n2026-11-01T00:00Z,30000\n", label=label)
+    assert (answer.status_code, "Give another: label=NAME." in answer.json()["detail"]) == (422, True)
+    assert empty.select("select 1 from grid_signals") == []
 
 
 @pytest.mark.parametrize(
@@ -187,14 +199,17 @@ def test_the_command_refuses_all_or_stores_the_good_and_reports_every_fault(home
     assert ended.code == 1
     assert "Rows of DataCentre (the only type with these columns)" in ended.said
     assert "must be a region's number, 1 to 14, or its name. Did you mean London?" in ended.said
+    assert "good, new 2" in ended.said
     assert "Nothing was stored. Mend what was refused, or import the other rows with --skip-bad." in ended.said
     with report.open(newline="") as stream:
         faults = list(csv.DictReader(stream))
     assert [(fault["line"], fault["column"]) for fault in faults] == [("4", "region"), ("4", "pue")]
     ended = pylon(home, file, "--dry-run", "--skip-bad")
     assert (ended.code, "A dry run: nothing was stored." in ended.said) == (0, True)
+    assert "would be stored 2" in ended.said
     ended = pylon(home, file, "--skip-bad")
     assert (ended.code, "Stored. The rows refused were left out." in ended.said) == (0, True)
+    assert " stored 2" in ended.said
     ended = pylon(home, file, "--skip-bad")
     assert (ended.code, "Nothing was stored: the rows that are good say nothing new." in ended.said) == (0, True)
 
@@ -206,9 +221,18 @@ def test_the_command_maps_columns_and_updates_what_is_there(home: Path, tmp_path
     file.write_text("site,name,region,pue,total_capacity_mw\nMAPPED-1,Renamed,13,1.2,20\n")
     ended = pylon(home, file, "--map", "site=dc_id")
     assert ended.code == 1
-    assert "exists, with another name." in ended.said
+    assert "exists, with another name. Say --on-existing update or skip, or take the line out" in ended.said
     ended = pylon(home, file, "--map", "site=dc_id", "--on-existing", "update")
     assert (ended.code, "updated 1" in ended.said) == (0, True)
+
+
+def test_a_file_s_name_is_the_label_as_far_as_it_can_be_one(home: Path, tmp_path: Path) -> None:
+    file, reserved = tmp_path / "prices (1).csv", tmp_path / "simulated.csv"
+    file.write_text("timestamp,demand_mw\n2026-11-01T00:00Z,30000\n")
+    ended = pylon(home, file, "--dry-run")
+    assert (ended.code, "labelled import:prices -1-" in ended.said) == (0, True)
+    ended = pylon(home, file.rename(reserved), "--dry-run")
+    assert (ended.code, "Give another: --label NAME." in ended.said) == (2, True)
 
 
 def test_the_command_shows_twenty_faults_and_says_how_many_there_are(home: Path, tmp_path: Path) -> None:
@@ -230,6 +254,7 @@ def test_the_command_shows_twenty_faults_and_says_how_many_there_are(home: Path,
         ("fleet.parquet", b"not parquet", (), 2, "no Parquet file"),
         ("fleet.csv", SITES.encode(), ("--map", "dc_id"), 2, "--map site=dc_id"),
         ("fleet.csv", SITES.encode(), ("--type", "Fleet"), 2, "Valid: DataCentre, StorageAsset"),
+        ("fleet.csv", b"a,b\n1,2\n", (), 2, "Say which it is with --type, or mend them."),
         ("fleet.csv", SITES.encode(), ("--on-existing", "replace"), 2, "--help"),
     ],
 )

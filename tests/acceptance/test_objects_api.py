@@ -141,9 +141,50 @@ def test_one_object_is_found_by_its_id(http):
     assert "There is no GridSignal with this id." in refused(
         http.get(f"{OBJECTS}/GridSignal/{REGIONS[0].id}"), 404, "not_found"
     )
-    assert f"{OBJECTS}/{{type}}/{{id}}" in refused(http.get(f"{OBJECTS}/GridSignal/1"), 404, "not_found")
     assert "Valid: POST" in refused(http.get(f"{OBJECTS}/GridSignal/search"), 405, "method_not_allowed")
+    assert "Valid: POST" in refused(http.get(f"{OBJECTS}/DataCentre/aggregate"), 405, "method_not_allowed")
     assert "there are no parameters" in refused(http.get(f"{OBJECTS}/GridSignal/{one['id']}?select=id"))
+
+
+@pytest.mark.parametrize("suffix", ["", "/links/LOCATED_IN"])
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (
+            "DataCentre/abc",
+            f"'abc' is not an id (a UUID). To find one by its own id: {OBJECTS}/DataCentre?dc_id.eq=abc.",
+        ),
+        ("ComputeWorkload/a%20b%26c", f"{OBJECTS}/ComputeWorkload?job_id.eq=a%20b%26c."),
+        ("Region/13", f"{OBJECTS}/Region?region_id.eq=13."),
+        ("Region/London", f"{OBJECTS}/Region lists what there is; FIELD.eq=VALUE after a ? finds one."),
+        ("GridSignal/1", f"{OBJECTS}/GridSignal lists what there is"),
+        ("Operator/me@example.org", f"{OBJECTS}/Operator lists what there is"),
+        ("Agent/" + "x" * 3000, f"{OBJECTS}/Agent lists what there is"),
+    ],
+)
+def test_what_is_no_id_is_told_how_to_find_one_by_its_own(http, path, says, suffix):
+    said = refused(http.get(f"{OBJECTS}/{path}{suffix}"), 404, "not_found")
+    assert says in said
+    assert len(said) < 300
+
+
+def test_the_address_that_is_advised_finds_the_object(http):
+    (site,) = ok(http.get(f"{OBJECTS}/DataCentre?limit=1"))["objects"]
+    said = refused(http.get(f"{OBJECTS}/DataCentre/{site['dc_id']}"), 404, "not_found")
+    assert ok(http.get(said.rpartition(" ")[2].rstrip(".")))["objects"] == [site]
+
+
+def test_a_condition_that_follows_links_says_what_is_not_counted(http):
+    link = {"link": "HAS_SIGNAL", "where": {"field": "data_source", "op": "ne", "value": "simulated"}}
+    plain = {"field": "region_id", "op": "gt", "value": 0}
+    for where in (link, {"and": [plain, link]}, {"or": [link]}, {"not": link}):
+        page = search(http, "Region", where=where)
+        assert "is_simulated eq false" in page["notice"]
+        assert "data_source ne simulated" in page["notice"]
+        assert aggregate(http, "Region", where=where, measures=[{"op": "count"}])["notice"] == page["notice"]
+    assert search(http, "Region", where=plain)["notice"] is None
+    assert aggregate(http, "Region", measures=[{"op": "count"}])["notice"] is None
+    assert ok(http.get(f"{OBJECTS}/Region/{REGIONS[0].id}/links/HAS_SIGNAL?limit=1"))["notice"] is None
 
 
 # Links

@@ -107,6 +107,7 @@ def test_before_anything_was_recorded_there_is_nothing_and_it_says_why(http):
     then = said(http, CARBON, as_of="2026-08-17T08:09:59Z")
     assert {row["value"] for row in then["values"]} == {None}
     assert then["run"] is None
+    assert then["notes"] == ["No run of the pipeline had committed by then."]
     (gap,) = then["missing"]
     assert gap["half_hours"] == 96
     assert "the first was at 2026-08-17T08:10:00Z" in gap["reason"]
@@ -300,6 +301,7 @@ def test_a_time_that_is_none_is_told_what_is_valid(http, path, name, time_text):
     refused = problem(http.get(path, params={name: time_text}), 422, "invalid")
     assert f"query.{name}" in refused["detail"]
     assert "such as 2026-11-22T09:00:00Z" in refused["detail"]
+    assert "Value error" not in refused["detail"]
 
 
 @pytest.mark.parametrize(
@@ -335,6 +337,7 @@ def test_the_ends_of_what_times_are_valid_are_answered(http):
         ("national.carbon_intensity", "national.carbon_intensity_forecast"),
         ("national.demand", "national.demand_mw"),
         ("region.18.carbon_intensity_forecast", "region.1"),
+        ("region.13", "The closest: region.13.carbon_intensity_forecast. "),
         ("NATIONAL.DEMAND_MW", "national."),
         ("national.demand_mw;drop table grid_signals", "national.demand_mw"),
         ("%00", "national."),

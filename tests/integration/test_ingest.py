@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -723,3 +724,43 @@ def stored(database: Database) -> list[dict[str, Any]]:
         ' where m.grid_signal_id = s.id) as mix from public.grid_signals s order by "timestamp"'
     )
     return fetch(database, query)
+
+
+# What was withheld, and when
+
+
+def flag(database: Database, at: datetime, raw: int | None) -> dict[str, int]:
+    """Record that the actual of a half hour was looked at, and with `raw` that it broke a rule."""
+    raised = [{"series": "national.x", "starts_at": AT, "rule": "r", "raw": raw, "reason": "Odd."}] if raw else []
+    looked = [{"series": "national.x", "half_hours": [AT]}]
+    with database.as_ingest() as transaction:
+        done: dict[str, int] = transaction.value(
+            "record_flags", flags=json_text(raised), checked=json_text(looked), run_id=RUN, now=at
+        )
+    return done
+
+
+def test_each_time_a_value_is_withheld_is_kept_with_when_it_stood(dsn: str, app_dsn: str) -> None:
+    times = [AT + number * HALF_HOUR for number in range(5)]
+    with Database(app_dsn, pool_size=1) as own:
+        assert flag(own, times[0], 250) == {"raised": 1, "cleared": 0}
+        assert flag(own, times[0], 250) == {"raised": 0, "cleared": 0}
+        assert flag(own, times[1], None) == {"raised": 0, "cleared": 1}
+        assert flag(own, times[2], 260) == {"raised": 1, "cleared": 0}
+        assert flag(own, times[3], 270) == {"raised": 1, "cleared": 1}
+        assert flag(own, times[3], 280) == {"raised": 1, "cleared": 0}
+        assert flag(own, times[4], 280) == {"raised": 0, "cleared": 0}
+    with psycopg.connect(dsn) as owner:
+        owner.execute("set role anon")
+        rows = owner.execute(
+            "select raw, flagged_at, cleared_at from public.quality_flags order by flagged_at"
+        ).fetchall()
+    assert rows == [(250, times[0], times[1]), (260, times[2], times[3]), (280, times[3], None)]
+
+
+def test_what_one_import_left_out_another_does_not_take_away(database: Database) -> None:
+    store(database, NationalReading(starts_at=AT, carbon_intensity_forecast=100), source="import:forecasts")
+    store(database, NationalReading(starts_at=AT, carbon_intensity_actual=90), source="import:actuals")
+    with database.as_anyone() as transaction:
+        (row,) = transaction.all("national_signals", start=AT, end=AT + HALF_HOUR)
+    assert (row["carbon_intensity_forecast"], row["carbon_intensity_actual"]) == (100, 90)

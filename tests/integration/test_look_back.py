@@ -137,6 +137,27 @@ def test_a_failed_run_is_no_run_to_look_back_from(world, api):
     assert report.asked_from == began - TWO_HOURS
 
 
+def test_an_answer_in_part_does_not_end_a_pause(world, api):
+    run(world)
+    first = floor(world.now)
+    api.clock.advance(20 * DAY)
+    for start in ("/intensity/2026-08-1", "/intensity/2026-08-2", "/intensity/2026-08-3"):
+        api.answer(server_error(), times=None, path=start)
+    report, _ = run(world)
+    assert {one.name for one in report.sources if one.outcome == "ok"} >= {"carbon_intensity_national"}
+    at = world.now
+    api.reset()
+    api.clock.now = at + HALF_HOUR
+    run(world)
+    missing = world.scalar(
+        "select count(*) from generate_series(%s::timestamptz, %s, interval '30 minutes') h "
+        "left join grid_signals s on s.timestamp = h where s.carbon_intensity_actual is null",
+        first,
+        floor(world.now) - 2 * HALF_HOUR,
+    )
+    assert missing == 0
+
+
 def test_more_may_be_asked_for_than_is_asked_for_as_a_rule(world):
     report, asked = run(world, behind=30 * DAY)
     now = floor(world.now)
@@ -175,11 +196,11 @@ def test_the_command_asks_for_everything_since_a_date_and_tells_what_came(world,
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        ("2999-01-01", "must be a time with its zone"),
+        ("2999-01-01", "--since '2999-01-01' is not valid. Valid: a date, such as 2026-11-22"),
         ("2099-01-01", "Data since 2099-01-01 00:00 UTC cannot be asked for. Valid: from"),
         ("2001-01-01", "Data since 2001-01-01 00:00 UTC cannot be asked for. Valid: from"),
-        ("yesterday", "--since yesterday must be a time with its zone"),
-        ("2026-11-01T06:30", "A date alone, such as 2026-11-01, means 00:00 UTC"),
+        ("yesterday", "--since 'yesterday' is not valid. Valid: a date, such as 2026-11-22"),
+        ("2026-11-01T06:30", "or a time with its zone (RFC 3339)"),
     ],
 )
 def test_the_command_refuses_what_is_no_time_of_the_past(world, api, words, says):

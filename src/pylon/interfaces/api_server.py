@@ -12,10 +12,12 @@ from datetime import timedelta
 from importlib import resources
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query, Request, params
+from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse, Response
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
@@ -133,6 +135,7 @@ def _routes(runtime: Runtime | None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
+        dependencies=[Depends(_known_parameters)],
     )
     _handle_errors(app)
     _add_service(app, runtime)
@@ -144,6 +147,25 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     _add_documentation(app)
     _describe_problems(app)
     return app
+
+
+def _known_parameters(request: Request) -> None:
+    """Refuse a parameter that the endpoint does not have, or one given twice: a slip would ask another question.
+
+    Endpoints that say more of their parameters than FastAPI knows read them themselves.
+    """
+    route = request.scope["route"]
+    if not isinstance(route, APIRoute) or "parameters" in (route.openapi_extra or {}):
+        return
+    declared = get_flat_params(route.dependant)
+    valid = {one.alias for one in declared if isinstance(one.field_info, params.Query)}
+    given = [name for name, _ in request.query_params.multi_items()]
+    for name in given:
+        if name not in valid:
+            known = f"Valid: {', '.join(sorted(valid))}." if valid else "There are none."
+            raise Invalid(f"{request.url.path} has no parameter {name[:60]!r}. {known}")
+        if given.count(name) > 1:
+            raise Invalid(f"The parameter {name} is given twice. Give it once.")
 
 
 def _add_service(app: FastAPI, runtime: Runtime | None) -> None:

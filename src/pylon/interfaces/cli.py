@@ -74,7 +74,7 @@ def up() -> None:
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
         if report := _first_load(here):
             out.print(tables.sources_table(report))
-        _print_stock(_status(here))
+        _print_stock(_status(here), see="; `pylon status` says why")
         _serve(here, listener)
 
 
@@ -321,7 +321,7 @@ def _status(here: Runtime) -> Status:
     return status(here.database, here.operator_id, here.clock())
 
 
-def _print_stock(state: Status) -> None:
+def _print_stock(state: Status, *, see: str = "") -> None:
     from pylon.interfaces import tables
 
     out.print(tables.stock_table(state))
@@ -332,7 +332,7 @@ def _print_stock(state: Status) -> None:
     if ready.not_answering:
         stand_in = any(holding.is_simulated and holding.quantity for holding in state.stock)
         out.print(
-            f"No answer from {tables.by_api(ready.not_answering)}{'; ' * bool(see)}{see}."
+            f"No answer from {tables.by_api(ready.not_answering)}{see}."
             + (" Simulated values stand in." if stand_in else "")
         )
     if any(holding.is_simulated for holding in state.stock):
@@ -341,7 +341,7 @@ def _print_stock(state: Status) -> None:
 
 def _print_lines(lines: Iterable[str]) -> None:
     for line in lines:
-        out.print(f"[yellow]![/] {escape(line)}", soft_wrap=True)
+        out.print(f"[yellow]![/] {escape(line)}")
 
 
 def _say(title: str, outcome: str) -> None:

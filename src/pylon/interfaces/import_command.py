@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +25,13 @@ if TYPE_CHECKING:
     from pylon.settings import Settings
     from pylon.sources.files import Sheet
 
-__all__ = ["add_import"]
+__all__ = ["ROWS_A_LINE", "add_import", "label_of", "rows_told"]
+
+ROWS_A_LINE = 100_000
+"""How many rows are read between two lines of progress where there is no terminal."""
 
 _FAULTS_SHOWN = 20
+_LONGEST_LABEL = 43
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """What a spreadsheet takes for the beginning of a formula."""
 
@@ -49,7 +54,10 @@ _OnExisting = Annotated[
 ]
 _SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Store the other rows when some are refused.")]
 _Label = Annotated[
-    str | None, typer.Option("--label", help="Signals are labelled import:LABEL; the file's name if not given.")
+    str | None,
+    typer.Option(
+        "--label", metavar="NAME", help="Signals are labelled import:NAME; by the file's name if not given."
+    ),
 ]
 _Report = Annotated[Path | None, typer.Option("--report", help="Write all that is refused to this file, as CSV.")]
 
@@ -76,16 +84,22 @@ def add_import(app: typer.Typer, settings: Callable[[], Settings], say: Callable
         from pylon.sources import files
 
         asked = {"type_name": type_name, "dry_run": dry_run, "renames": _pairs(renames or []), "skip_bad": skip_bad}
-        asked |= {"label": file.stem if label is None else label, "name": file.name}
+        asked |= {"label": label_of(file) if label is None else label, "name": file.name}
         with (
             files.opened(file) as sheet,
             _report_file(report, file) as note,
             runtime.opened(settings(), say=say) as here,
         ):
             done = _imported(here, sheet, note, on_existing=on_existing, **asked)
-        _print(done)
+        _print(done, skip_bad=skip_bad)
         if done.rows_refused and not skip_bad:
             raise typer.Exit(1)
+
+
+def label_of(file: Path) -> str:
+    """Return the name of a file as a label: what a label cannot have becomes a dash."""
+    label = re.sub(r"[^A-Za-z0-9_. -]", "-", file.stem).lstrip("_. -")[:_LONGEST_LABEL]
+    return label or "file"
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:
@@ -125,10 +139,9 @@ def _report_file(path: Path | None, source: Path) -> Iterator[Callable[[Fault], 
 def _imported(
     here: Runtime, sheet: Sheet, note: Callable[[Fault], None], *, on_existing: str, **asked: Any
 ) -> ImportReport:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
     from pylon.ontology.identity import uuid7
     from pylon.services.import_rows import Import, OnExisting, import_rows
+    from pylon.services.import_types import Wording
 
     now = here.clock()
     this = Import(
@@ -137,25 +150,37 @@ def _imported(
         now=now,
         clock=here.clock,
         on_existing=OnExisting(on_existing),
+        wording=Wording(type="--type", label="--label NAME", on_existing="--on-existing update or skip"),
         **asked,
     )
-    columns = (TextColumn("{task.fields[rows]:,} rows"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bar:
+    with rows_told(sheet, err) as progress:
+        return import_rows(here.database, sheet, this, on_fault=note, progress=progress)
+
+
+@contextmanager
+def rows_told(sheet: Sheet, console: Console) -> Iterator[Callable[[int], None]]:
+    """Yield what tells of how many rows are done: a line that moves or, where that cannot be, one now and then."""
+    if not console.is_terminal:
+        yield lambda rows: _say_rows(rows, console)
+        return
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.fields[rows]:,} rows"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=sheet.size, rows=0)
-        return import_rows(
-            here.database,
-            sheet,
-            this,
-            on_fault=note,
-            progress=lambda rows: bar.update(task, completed=sheet.done(), rows=rows),
-        )
+        yield lambda rows: bar.update(task, completed=sheet.done(), rows=rows)
 
 
-def _print(done: ImportReport) -> None:
+def _say_rows(rows: int, console: Console) -> None:
+    if rows and rows % ROWS_A_LINE == 0:
+        console.print(f"{rows:,} rows read", soft_wrap=True)
+
+
+def _print(done: ImportReport, *, skip_bad: bool) -> None:
     from pylon.interfaces import import_tables
 
     out.print(import_tables.heading(done), soft_wrap=True)
-    out.print(import_tables.counts_table(done))
+    out.print(import_tables.counts_table(done, skip_bad=skip_bad))
     if done.bad_rows:
         out.print(import_tables.faults_table(done.bad_rows[:_FAULTS_SHOWN]))
         if done.faults > _FAULTS_SHOWN:

@@ -20,15 +20,20 @@ def heading(done: ImportReport) -> str:
     return f"Rows of {done.object_type}{told}{label}"
 
 
-def counts_table(done: ImportReport) -> Table:
-    """Return how many rows were read, and what became of them."""
+def counts_table(done: ImportReport, *, skip_bad: bool) -> Table:
+    """Return how many rows were read, and what became of them or, where nothing was stored, would have."""
     table = _table()
     table.add_column("rows")
     table.add_column("", justify="right")
+    stored, updated = "stored", "updated"
+    if done.rows_refused and not skip_bad:
+        stored, updated = "good, new", "good, changed"
+    elif done.dry_run:
+        stored, updated = "would be stored", "would be updated"
     counts = {
         "read": done.rows_read,
-        "stored": done.rows_stored,
-        "updated": done.rows_updated,
+        stored: done.rows_new,
+        updated: done.rows_changed,
         "unchanged": done.rows_unchanged,
         "refused": done.rows_refused,
     }
@@ -61,7 +66,7 @@ def outcome(done: ImportReport) -> str:
         return f"A dry run: nothing was stored.{mend}"
     if not done.is_stored and not mend:
         return "Nothing was stored: the file says nothing new."
-    if not done.is_stored and done.rows_stored + done.rows_updated == 0 < done.rows_unchanged:
+    if not done.is_stored and done.rows_new + done.rows_changed == 0 < done.rows_unchanged:
         return "Nothing was stored: the rows that are good say nothing new."
     if not done.is_stored:
         return f"Nothing was stored.{mend}"

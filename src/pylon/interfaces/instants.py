@@ -38,7 +38,8 @@ def of_option(option: str, text: str | None) -> datetime | None:
     at = _read(f"{text}T00:00Z" if _DATE.fullmatch(text) else text)
     if at is None:
         raise Invalid(
-            f"{option} {text[:60]!r} is not valid. Valid: a date, such as 2026-11-22 (its start in UTC), or {_EXPECTED}."
+            f"{option} {text[:60]!r} is not valid. Valid: a date, such as 2026-11-22 (its start in UTC), or "
+            f"{_EXPECTED}."
         )
     return at
 

@@ -6,16 +6,18 @@ import json
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Annotated, Any
+from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import Depends, FastAPI, Path, Request
+from fastapi import Depends, FastAPI, HTTPException, Path, Request
 
-from pylon.errors import Invalid
+from pylon.errors import Invalid, NotFound
 from pylon.interfaces import _object_bodies
 from pylon.interfaces.runtime import Runtime
 from pylon.ontology import object_set_reading
 from pylon.ontology.catalogue import LINKS, OBJECT_TYPES, object_type
 from pylon.ontology.object_sets import Query, link_end
+from pylon.ontology.types import ObjectType
 from pylon.services import search_objects
 from pylon.services.describe_ontology import OntologyDescription, describe_ontology
 from pylon.services.search_objects import Found, Groups, Page
@@ -24,6 +26,9 @@ __all__ = ["add_objects", "document"]
 
 _OBJECTS = "/api/v1/objects/{type}"
 _OBJECT = f"{_OBJECTS}/{{id:uuid}}"  # or `search` would be an id
+_NO_OBJECT = f"{_OBJECTS}/{{id}}"
+_QUESTIONS = ("search", "aggregate")
+_LONGEST_ID = 60
 _LINK_PARAMETERS = ("direction", "type")
 
 
@@ -42,6 +47,7 @@ def add_objects(app: FastAPI, here: Callable[[], Runtime]) -> None:
     _add_reading(app, here)
     _add_links(app, here)
     _add_asking(app, here)
+    _add_what_is_no_id(app)
     _describe_bodies(app)
 
 
@@ -99,6 +105,40 @@ def _add_asking(app: FastAPI, here: Callable[[], Runtime]) -> None:
         """Return counts, sums, means and extremes over the objects of a type, by group and by span of time."""
         aggregation, runtime = object_set_reading.aggregation(object_type(type_name), document(body)), here()
         return search_objects.aggregate(runtime.database, runtime.operator_id, aggregation)
+
+
+def _add_what_is_no_id(app: FastAPI) -> None:
+    @app.get(_NO_OBJECT, include_in_schema=False)
+    @app.get(f"{_NO_OBJECT}/links/{{link}}", include_in_schema=False)
+    def no_object(type_name: TypeName, given: Annotated[str, Path(alias="id")], link: str | None = None) -> None:
+        """Refuse what is no id, and say how the object is found by its own id."""
+        kind = object_type(type_name)
+        if given in _QUESTIONS and link is None:
+            raise HTTPException(405, headers={"Allow": "POST"})
+        raise NotFound(_no_id(kind, given))
+
+
+def _no_id(kind: type[ObjectType], given: str) -> str:
+    path = _OBJECTS.format(type=kind.__name__)
+    said = f"{given[:_LONGEST_ID]!r} is not an id (a UUID)."
+    name = _own_id(kind)
+    if name and len(given) <= _LONGEST_ID:
+        try:
+            object_set_reading.query_of_parameters(kind, [(f"{name}.eq", given)])
+        except Invalid:  # as a word is for the number of a region
+            pass
+        else:
+            return f"{said} To find one by its own id: {path}?{name}.eq={quote(given, safe='')}."
+    return f"{said} {path} lists what there is; FIELD.eq=VALUE after a ? finds one."
+
+
+def _own_id(kind: type[ObjectType]) -> str | None:
+    """Return the field with the id that people gave its objects, if there is one that tells them apart."""
+    for columns in kind.table.unique:
+        rest = [name for name in columns if name not in ("id", kind.table.tenant_column)]
+        if len(rest) == 1 and rest[0].endswith("_id"):
+            return rest[0]
+    return None
 
 
 def _searched(runtime: Runtime, query: Query) -> Page:

@@ -20,7 +20,6 @@ from pylon.services.score_forecasts import ForecastSkill, score_forecasts
 __all__ = ["AsOf", "add_signals"]
 
 
-
 def _instant(text: Any) -> datetime | None:
     try:
         return instant(text)

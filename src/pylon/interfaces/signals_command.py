@@ -35,7 +35,9 @@ _From = Annotated[
 _To = Annotated[
     str | None, typer.Option("--to", metavar="TIME", help="End, excluded; 48 hours after if not given.")
 ]
-_AsOf = Annotated[str | None, typer.Option("--as-of", metavar="TIME", help="Show what was known at this time.")]
+_AsOf = Annotated[
+    str | None, typer.Option("--as-of", metavar="TIME", help="Show what was known then, e.g. 2026-11-22T09:00Z.")
+]
 
 
 def add_signals(app: typer.Typer, settings: Callable[[], Settings]) -> None:
@@ -44,7 +46,7 @@ def add_signals(app: typer.Typer, settings: Callable[[], Settings]) -> None:
     @app.command()
     def signals(name: _Name = None, start: _From = None, end: _To = None, as_of: _AsOf = None) -> None:
         """List the signals that are held, or show one half hour by half hour, as it is or as it was known."""
-        from pylon.interfaces import runtime, tables
+        from pylon.interfaces import runtime, signals_tables
         from pylon.services.list_signals import list_signals
         from pylon.services.read_signal import read_signal
 
@@ -55,17 +57,17 @@ def add_signals(app: typer.Typer, settings: Callable[[], Settings]) -> None:
             )
         with runtime.opened(settings(), may_create=False) as here:
             if name is None:
-                out.print(tables.signals_table(list_signals(here.database, here.clock())))
+                out.print(signals_tables.signals_table(list_signals(here.database, here.clock())))
                 out.print("`pylon signals NAME` shows one, with all its sources.")
                 return
             now = here.clock()
-            reading = read_signal(
-                here.database, here.operator_id, name, now, start=first, end=last, as_of=moment
-            )
+            reading = read_signal(here.database, here.operator_id, name, now, start=first, end=last, as_of=moment)
             held = next(one for one in list_signals(here.database, now).signals if one.name == name)
         values = [row.value for row in reading.values]
         if any(value is not None for value in values):
-            out.print(tables.sparkline(values, _CELLS))
-            out.print(tables.signal_table(reading))
-        for line in (*tables.signal_notes(reading), tables.held_note(held)):
+            out.print(signals_tables.sparkline(values, _CELLS))
+            out.print(signals_tables.signal_table(reading))
+        for line in signals_tables.signal_notes(reading):
             out.print(escape(line))
+        if reading.is_latest and held.sources:
+            out.print(escape(signals_tables.held_note(held)))

@@ -1,41 +1,33 @@
-"""Tables for the terminal: what is held, how the sources fared, the latest runs, and signals drawn in blocks."""
+"""Tables for the terminal: what is held, how the sources fared, and the latest runs."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby, pairwise
 
 from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from pylon.ontology.calendar import HALF_HOUR
-from pylon.services.list_signals import SignalList, SignalSummary
 from pylon.services.list_sources import SourceState
-from pylon.services.read_signal import SignalReading
 from pylon.services.reports import Outcome, RunReport, SourceReport
 from pylon.services.status import Status
-from pylon.sources import feed
 from pylon.sources.feed import SIMULATED
 
 __all__ = [
     "ago",
+    "api_of",
     "attributions",
-    "bar",
     "by_api",
     "faults",
-    "held_note",
+    "labels",
+    "new_table",
     "refusals",
     "runs_table",
-    "signal_notes",
-    "signal_table",
-    "signals_table",
     "source_notes",
     "sources_table",
-    "sparkline",
     "states_table",
     "stock_table",
 ]
@@ -59,7 +51,7 @@ _UNITS = {"GridSignal": "half hours", "RegionalGridSignal": "half hours"}
 _RESULTS = {
     None: "not asked",
     Outcome.OK: "ok",
-    Outcome.UNCHANGED: "nothing new",
+    Outcome.UNCHANGED: "unchanged",
     Outcome.NOT_DUE: "not due",
     Outcome.FAILED: "[red]none[/]",
 }
@@ -74,16 +66,10 @@ _ADDRESS = re.compile(r"(https?://[^/\s]+)\S*")
 _SHOWN = 3
 """Of each kind of fault, the first few are said; the API says them all."""
 
-_HEIGHTS = "▁▂▃▄▅▆▇█"
-_WIDTHS = "▏▎▍▌▋▊▉█"
-_BAR_CELLS = 24
-_MOST_HALF_HOURS = 96
-"""More than these are shown day by day."""
-
 
 def stock_table(status: Status) -> Table:
     """Return what is held: how much, from where (`simulated` where Pylon made it up), and how old."""
-    table = _table("What Pylon holds: now and the 48 hours ahead")
+    table = new_table("What Pylon holds: now and the 48 hours ahead")
     table.add_column("what", no_wrap=True)
     table.add_column("held", justify="right", no_wrap=True)
     table.add_column("from", overflow="fold")
@@ -93,7 +79,7 @@ def stock_table(status: Status) -> Table:
         table.add_row(
             _TITLES.get((holding.object_type, holding.quantity), holding.object_type),
             f"{holding.rows:,} {_UNITS.get(holding.object_type, '')}".strip(),
-            _sources([holding.source]),
+            labels([holding.source]),
             "" if changed is None else ago(status.as_of - changed),
         )
     return table
@@ -104,7 +90,7 @@ def sources_table(report: RunReport) -> Table:
 
     Of the numbers those that are 0 for every source are left out.
     """
-    table = _table(f"Sources in the run of {report.started_at:%Y-%m-%d %H:%M} UTC: {report.status.value}")
+    table = new_table(f"Sources in the run of {report.started_at:%Y-%m-%d %H:%M} UTC: {report.status.value}")
     table.add_column("source", overflow="fold")
     table.add_column("result", no_wrap=True)
     numbers = {
@@ -114,13 +100,13 @@ def sources_table(report: RunReport) -> Table:
     columns = _number_columns(table, numbers)
     for source, *counts in zip(report.sources, *columns, strict=True):
         result = f"ok {source.seconds:.1f} s" if source.outcome is Outcome.OK else _RESULTS[source.outcome]
-        table.add_row(source.title, result, *counts)
+        table.add_row(_title(source), result, *counts)
     return table
 
 
 def states_table(states: Iterable[SourceState], report: RunReport | None, now: datetime) -> Table:
     """Return every source: how it fared in the last run, and what of it is withheld or missing if anything is."""
-    table = _table(
+    table = new_table(
         "Sources"
         + (f" in the run of {report.started_at:%Y-%m-%d %H:%M} UTC: {report.status.value}" if report else "")
     )
@@ -137,7 +123,7 @@ def states_table(states: Iterable[SourceState], report: RunReport | None, now: d
     for state, *counts in zip(shown, *columns, strict=True):
         answered = state.last_answered_at
         table.add_row(
-            state.title,
+            _title(state),
             "[yellow]simulated[/]" if state.is_simulated else "real",
             _RESULTS[state.outcome],
             "" if answered is None else f"{ago(now - answered)} ago",
@@ -167,7 +153,7 @@ def source_notes(states: Iterable[SourceState]) -> Iterator[str]:
 
 def runs_table(runs: Sequence[RunReport], now: datetime) -> Table:
     """Return the latest runs, newest first."""
-    table = _table("Latest runs")
+    table = new_table("Latest runs")
     for heading in ("started (UTC)", "trigger", "status", "rows written", "ago"):
         table.add_column(heading, justify="right" if heading in ("rows written", "ago") else "left")
     for run in runs:
@@ -201,7 +187,7 @@ def by_api(titles: Iterable[str]) -> str:
     """Return the titles of sources in few words: how many of an API where there are several, else the one."""
     those: dict[str, list[str]] = defaultdict(list)
     for title in titles:
-        those[_api(title)].append(title)
+        those[api_of(title)].append(title)
     return ", ".join(found[0] if len(found) == 1 else _several(api, found) for api, found in those.items())
 
 
@@ -219,94 +205,27 @@ def attributions(report: RunReport) -> Iterator[str]:
     yield from dict.fromkeys(f"Data: {source.attribution}" for source in answered)
 
 
-def signals_table(held: SignalList) -> Table:
-    """Return every signal in a line: until when it is held, when it last changed, and from whom it is."""
-    table = _table("Signals: until when they are held, and their latest change (UTC)")
-    for heading in ("signal", "unit", "until", "change"):
-        table.add_column(heading, no_wrap=True)
-    table.add_column("source", overflow="fold")
-    titles = {source.terms.data_source: _api(source.terms.title) for source in feed.discover()}
-    for signal in held.signals:
-        until, changed = signal.last_half_hour, signal.latest_vintage_at
-        table.add_row(
-            signal.name,
-            signal.unit,
-            "nothing" if until is None else _short(until, held.as_of),
-            "" if changed is None else _shortest(changed, held.as_of),
-            _source_or_number(signal.sources, titles),
-        )
-    return table
+def api_of(title: str) -> str:
+    """Return the name of the API that stands first in the title of a source."""
+    return title.partition(":")[0]
 
 
-def held_note(signal: SignalSummary) -> str:
-    """Return from when to when a signal is held, all its sources, and how many values are withheld if any are."""
-    if signal.first_half_hour is None or signal.last_half_hour is None:
-        return "Nothing is held of it."
-    withheld = f" {signal.open_flags:,} values are withheld." if signal.open_flags else ""
-    return (
-        f"Held from {signal.first_half_hour:%Y-%m-%d %H:%M} to {signal.last_half_hour + HALF_HOUR:%Y-%m-%d %H:%M} "
-        f"UTC, from: {', '.join(signal.sources)}.{withheld}"
+def labels(given: Iterable[str | None]) -> str:
+    """Return the labels of sources, each once, with `simulated` in a colour of its own."""
+    named = sorted({label for label in given if label})
+    return ", ".join("[yellow]simulated[/]" if label == SIMULATED else escape(label) for label in named)
+
+
+def new_table(title: str) -> Table:
+    """Return a table as all of them look, without columns yet."""
+    return Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
     )
-
-
-def signal_table(reading: SignalReading) -> Table:
-    """Return a signal half hour by half hour, each with a bar; day by day where there are more than 96."""
-    values = [row.value for row in reading.values]
-    seen = "latest" if reading.is_latest else f"as known at {reading.as_of:%Y-%m-%d %H:%M:%S} UTC"
-    table = _table(f"{reading.name} in {reading.unit}, {seen}")
-    is_daily = len(values) > _MOST_HALF_HOURS
-    shown = f"%Y-%m-%d{'' if is_daily else ' %H:%M'}"
-    table.add_column("day (UTC)" if is_daily else "half hour (UTC)", no_wrap=True)
-    table.add_column("mean" if is_daily else "value", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
-    table.add_column("source", overflow="fold")
-    known = [value for value in values if value is not None]
-    low, high = (min(0.0, *known), max(known)) if known else (0.0, 0.0)
-    for label, group in groupby(reading.values, lambda row: row.starts_at.strftime(shown)):
-        rows = list(group)
-        mean = _mean([row.value for row in rows])
-        table.add_row(label, _number(mean), bar(mean, low, high), _sources(row.source for row in rows))
-    return table
-
-
-def signal_notes(reading: SignalReading) -> Iterator[str]:
-    """Yield what a reader of the table must know: what is simulated, withheld or missing, and whom to credit."""
-    yield from reading.notes
-    if reading.notice:
-        yield reading.notice
-    for flag in reading.withheld[:_SHOWN]:
-        yield f"Withheld {flag.starts_at:%Y-%m-%d %H:%M} UTC ({flag.rule}): {flag.reason}"
-    if len(reading.withheld) > _SHOWN:
-        yield f"... and {len(reading.withheld) - _SHOWN:,} more are withheld."
-    for gap in reading.missing[:_SHOWN]:
-        yield f"No value from {gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC: {gap.reason}"
-    if len(reading.missing) > _SHOWN:
-        yield f"... and {len(reading.missing) - _SHOWN:,} more such spans."
-    yield from dict.fromkeys(f"Data: {one.attribution}" for one in reading.attributions if one.attribution)
-
-
-def sparkline(values: Sequence[float | None], cells: int) -> str:
-    """Return the values as one line of blocks at most `cells` wide, from their lowest to their highest.
-
-    Where there are more values than cells, each cell is a mean; a blank is a cell without a value.
-    """
-    width = min(cells, len(values))
-    ends = [round(len(values) * place / width) for place in range(width + 1)] if width else []
-    means = [_mean(values[first:last]) for first, last in pairwise(ends)]
-    known = [mean for mean in means if mean is not None]
-    if not known:
-        return " " * width
-    low, span = min(known), (max(known) - min(known)) or 1.0
-    top = len(_HEIGHTS) - 1
-    return "".join(" " if mean is None else _HEIGHTS[round((mean - low) / span * top)] for mean in means)
-
-
-def bar(value: float | None, low: float, high: float) -> str:
-    """Return a bar of up to 24 cells, as long as the value lies between `low` and `high`; none for None."""
-    if value is None or high <= low:
-        return ""
-    eighths = round((value - low) / (high - low) * _BAR_CELLS * 8)
-    return "█" * (eighths // 8) + (_WIDTHS[eighths % 8 - 1] if eighths % 8 else "")
 
 
 def ago(span: timedelta) -> str:
@@ -326,7 +245,7 @@ def _faults(found: Iterable[tuple[str, timedelta | None, str]]) -> Iterator[str]
     alike: dict[tuple[str, str, str], list[tuple[str, str]]] = defaultdict(list)
     for title, age, detail in found:
         since = "never answered" if age is None else f"last answered {ago(age)} ago"
-        alike[_api(title), since, _ADDRESS.sub(r"\1", detail)].append((title, detail))
+        alike[api_of(title), since, _ADDRESS.sub(r"\1", detail)].append((title, detail))
     for (api, since, shared), those in alike.items():
         if len(those) > 1:
             yield f"{_several(api, those)}, {since}: {shared}"
@@ -335,8 +254,8 @@ def _faults(found: Iterable[tuple[str, timedelta | None, str]]) -> Iterator[str]
             yield f"{title} ({since}): {detail}"
 
 
-def _api(title: str) -> str:
-    return title.partition(":")[0]
+def _title(source: SourceReport | SourceState) -> str:
+    return source.title.replace(": national ", ": ")
 
 
 def _several(api: str, those: Sequence[object]) -> str:
@@ -351,48 +270,11 @@ def _number_columns(table: Table, numbers: dict[str, list[int | None]]) -> list[
     return [["" if number is None else f"{number:,}" for number in found] for found in shown.values()]
 
 
-def _short(at: datetime, now: datetime) -> str:
-    return f"{at:%m-%d %H:%M}" if at.year == now.year else f"{at:%Y-%m-%d}"
-
-
-def _shortest(at: datetime, now: datetime) -> str:
-    return f"{at:%H:%M}" if at.date() == now.date() else f"{at:%m-%d}" if at.year == now.year else f"{at:%Y}"
-
-
-def _source_or_number(labels: Sequence[str], titles: Mapping[str, str]) -> str:
-    """Return the one source by the name of its API, or how many there are; simulated values always say so."""
-    if len(labels) == 1:
-        return _sources(labels) if labels[0] == SIMULATED else escape(titles.get(labels[0], labels[0]))
-    if SIMULATED in labels:
-        return f"{len(labels) - 1} + [yellow]simulated[/]"
-    return f"{len(labels)} sources" if labels else ""
-
-
-def _sources(labels: Iterable[str | None]) -> str:
-    named = sorted({label for label in labels if label})
-    return ", ".join("[yellow]simulated[/]" if label == SIMULATED else escape(label) for label in named)
-
-
 def _is_asked(state: SourceState) -> bool:
     """Return whether the last run had to do with a real source; of others nothing is to be looked into."""
     return not state.is_simulated and state.outcome is not None
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:,.0f}" if abs(value) >= 1000 or value == round(value) else f"{value:,.3g}"
-
-
 def _refused(source: SourceReport) -> Iterator[str]:
     for refusal in source.rejected[:_SHOWN]:
         yield f"{source.title}: refused {refusal.what}: {refusal.why}"
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))

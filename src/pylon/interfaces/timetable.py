@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -24,6 +25,7 @@ log = logging.getLogger("pylon.timetable")
 MINUTES: Final = "12,42"
 _GRACE_S = 15 * 60  # a machine that slept through a run catches up, once
 _HALF_HOUR_S = 30 * 60
+_TRY_AGAIN_S, _TRIES = 60, 10
 
 
 @asynccontextmanager
@@ -55,7 +57,10 @@ async def _run(runtime: Runtime, trigger: str) -> None:
     ended = asyncio.Event()
 
     def work() -> None:
-        _run_and_log(runtime, trigger)
+        for _ in range(_TRIES):
+            if _run_and_log(runtime, trigger):
+                break
+            time.sleep(_TRY_AGAIN_S)
         if not loop.is_closed():
             loop.call_soon_threadsafe(ended.set)
 
@@ -70,14 +75,17 @@ async def _refresh_centres(runtime: Runtime) -> None:
         log.error("present carbon of the data centres: %s", error.detail)
 
 
-def _run_and_log(runtime: Runtime, trigger: str) -> None:
+def _run_and_log(runtime: Runtime, trigger: str) -> bool:
+    """Run once and say what became of it; return False when somebody else was at it, an import it may be."""
     try:
         report = runtime.run_pipeline(trigger)
     except LeaseHeld:
-        log.info("pipeline: another process is running it")
+        log.info("pipeline: somebody else is at it; trying again in %d s", _TRY_AGAIN_S)
+        return False
     except PylonError as error:
         log.error("pipeline failed: %s", error.detail)
     except Exception:  # the server must outlive a fault in one run
         log.exception("pipeline failed")
     else:
         log.info("pipeline: %s, %d rows written", report.status.value, report.rows_written)
+    return True

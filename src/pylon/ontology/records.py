@@ -88,7 +88,7 @@ class QualityFlag(Record):
     table: ClassVar[Table] = Table(
         "quality_flags",
         Scope.SHARED,
-        key=("series", "starts_at", "rule"),
+        key=("series", "starts_at", "rule", "flagged_at"),
         indexes=(Index("starts_at"),),
     )
 
@@ -97,9 +97,11 @@ class QualityFlag(Record):
     rule: Annotated[ShortText, Field(description="The rule that found it, e.g. national_zero")]
     raw: Annotated[Json, Field(description="The value as received")]
     reason: Annotated[Text, Field(description="What is wrong with it, in words")]
-    run_id: Annotated[UUID, Field(description="The run that found it first")]
-    flagged_at: Annotated[Instant, Field(description="When it was found first")]
-    cleared_at: Annotated[Instant | None, Field(description="When a later value passed the rule")] = None
+    run_id: Annotated[UUID, Field(description="The run that found it")]
+    flagged_at: Annotated[Instant, Field(description="When it was found")]
+    cleared_at: Annotated[
+        Instant | None, Field(description="When a later value passed the rule, or broke it otherwise")
+    ] = None
 
 
 class Lease(Record):

@@ -100,6 +100,7 @@ def source_report(
     """Return the report of one source; what it did not say this time stays as it `last` was."""
     terms, batch = asked.source.terms, asked.batch or Batch(rows_seen=0)
     answered = asked.batch is not None
+    is_whole = answered and batch.is_whole
     return SourceReport(
         name=terms.name,
         title=terms.title,
@@ -118,7 +119,8 @@ def source_report(
         gaps=gaps_of(list(batch.missing)),
         seconds=round(asked.seconds, 3),
         fetched_at=now if answered else last.fetched_at if last else None,
-        looked_back_at=looked_back_at(now, asked.asked_from if answered else None, last),
+        whole_at=now if is_whole else last.whole_at if last else None,
+        looked_back_at=looked_back_at(now, asked.asked_from if is_whole else None, last),
         marker=batch.marker if answered else last.marker if last else None,
         fault=asked.fault.problem() if asked.fault else None,
     )

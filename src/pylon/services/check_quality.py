@@ -144,11 +144,15 @@ def _record(
         for found in verdicts.values()
         for verdict in found
     }
-    judged = sorted({reading.starts_at for readings in carbon.values() for reading in readings})
+    # Where no value came nothing has passed: a flag that stands there goes on standing.
+    came = {
+        quantity: sorted({r.starts_at for rs in carbon.values() for r in rs if getattr(r, quantity) is not None})
+        for quantity in Quantity
+    }
     done = transaction.value(
         "record_flags",
         flags=json_text(list(flags.values())),
-        checked=json_text([{"series": _series(quantity), "half_hours": judged} for quantity in Quantity]),
+        checked=json_text([{"series": _series(quantity), "half_hours": came[quantity]} for quantity in Quantity]),
         run_id=run_id,
         now=now,
     )

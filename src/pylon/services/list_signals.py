@@ -1,4 +1,4 @@
-"""List signals: every series, what it means, how much of it is held, whose values they are, and what is withheld."""
+"""List signals: every series, what it means, how much is held of it, whose values, and what is withheld."""
 
 from __future__ import annotations
 

@@ -28,11 +28,11 @@ def reach_back(now: datetime, last: SourceReport | None) -> datetime:
     """Return the start of the first half hour to ask a source for, `last` being its latest report.
 
     As a rule 24 hours back; 7 days where it has not answered for those within a day; and after a pause as long as
-    it was, up to 30 days.
+    it was, up to 30 days. An answer in part is none.
     """
     reach = BEHIND if last and _is_recent(last.looked_back_at, now) else LOOK_BACK
-    if last and last.fetched_at:
-        reach = max(reach, floor(now) - floor(last.fetched_at) + _SETTLES_IN)
+    if last and last.whole_at:
+        reach = max(reach, floor(now) - floor(last.whole_at) + _SETTLES_IN)
     return floor(now) - min(reach, _LONGEST_ABSENCE)
 
 

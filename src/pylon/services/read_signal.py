@@ -22,6 +22,8 @@ __all__ = ["Attribution", "CommittedRun", "Missing", "SignalReading", "SignalVal
 
 AHEAD = timedelta(hours=48)
 
+_NO_RUN: Final = "No run of the pipeline had committed by then."
+_NO_DATA: Final = "No run of the pipeline has committed yet."
 SIMULATED_NOTICE: Final = "Values marked simulated were made up by Pylon: do not act on them outside a trial."
 
 
@@ -79,7 +81,9 @@ class SignalReading(_Said):
     starts_at: datetime
     ends_at: datetime = Field(description="End of the last half hour")
     step_mins: int = 30
-    notes: list[str] = Field(description="What was done otherwise than asked, e.g. a time that was floored")
+    notes: list[str] = Field(
+        description="What was done otherwise than asked, e.g. a time floored; that no run had committed by then"
+    )
     contains_simulated: bool
     notice: str | None
     attributions: list[Attribution] = Field(description="One for each real source among the values")
@@ -120,7 +124,7 @@ def read_signal(
         run=view.run,
         starts_at=span.start,
         ends_at=span.end,
-        notes=list(span.notes),
+        notes=[*span.notes, *([] if view.run else [_NO_RUN if as_of else _NO_DATA])],
         contains_simulated=has_simulated,
         notice=SIMULATED_NOTICE if has_simulated else None,
         attributions=_attributions({row.source for row in view.rows}, known),

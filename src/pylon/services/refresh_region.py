@@ -17,6 +17,7 @@ from pylon.sources import carbon_intensity, feed
 from pylon.sources.carbon_intensity import DATA_SOURCE
 from pylon.sources.feed import SIMULATED, Batch, Request
 from pylon.sources.http import Http
+from pylon.store import leases
 from pylon.store.database import Database
 
 __all__ = ["APART", "RefreshedRegion", "RegionState", "refresh_region", "region_state"]
@@ -68,6 +69,9 @@ def refresh_region(
 ) -> RefreshedRegion:
     """Ask for the next 48 hours of one region and store them; within a minute of the last time, only read them.
 
+    Only read too while the pipeline runs: it asks for all regions, and would store its answer, by then the older,
+    last.
+
     What came is kept as a vintage of `run_id`, which is no run of the pipeline. Raises `NotFound` for a number that
     is none, `Conflict` when no real source may be asked, and `SourceError` when it does not answer.
     """
@@ -96,6 +100,9 @@ def _may_ask(database: Database, number: int, fetched_at: datetime | None, *, ru
     # The lease is never given back: it ends by itself when the region may be asked for again.
     term_s = int(APART.total_seconds())
     with database.as_ingest() as transaction:
+        running = transaction.one("lease", name=leases.PIPELINE)
+        if running and running["expires_at"] > now:
+            return False
         name = f"region {number}"
         return bool(transaction.value("take_lease", name=name, holder=run_id, now=now, term_s=term_s))
 

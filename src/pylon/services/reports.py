@@ -68,8 +68,9 @@ class SourceReport(_Report):
     gaps: list[Gap] = []
     seconds: float = Field(description="Seconds spent fetching and reading")
     fetched_at: datetime | None = Field(default=None, description="When the source last answered")
+    whole_at: datetime | None = Field(default=None, description="When it last gave all that it was asked for")
     looked_back_at: datetime | None = Field(
-        default=None, description="When the source last answered for the whole of the last 7 days"
+        default=None, description="When it last gave all that it was asked for of the last 7 days"
     )
     marker: str | None = Field(default=None, description="What the source last said of its own state")
     fault: dict[str, Any] | None = Field(default=None, description="The problem, when the source failed")

@@ -20,7 +20,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.errors import Invalid, NotFound
 from pylon.ontology.fields import Op
-from pylon.ontology.object_sets import Aggregation, AllOf, Compare, Linked, LinkEnd, Query
+from pylon.ontology.object_sets import (
+    Aggregation,
+    AllOf,
+    AnyOf,
+    Compare,
+    Condition,
+    Linked,
+    LinkEnd,
+    Not,
+    Query,
+)
 from pylon.ontology.types import ObjectType
 from pylon.store import object_sets
 from pylon.store.database import Database, Transaction
@@ -31,6 +41,13 @@ TIME_LIMIT_S: Final = 5.0
 """How long the database may work on one request: long enough for a million objects, too short to be a burden."""
 
 _SIGNATURE_BYTES = 32
+
+_BEHIND_LINKS: Final = (
+    "The condition follows links: whether the objects behind them hold simulated values is not counted. To leave "
+    "such objects out, add to the condition of the link that is_simulated eq false or, for signals of the grid, "
+    "data_source ne simulated."
+)
+_NOTICE_DOC: Final = "What `simulated` does not count: values of objects behind links that the condition follows"
 
 
 class Page(BaseModel):
@@ -43,6 +60,7 @@ class Page(BaseModel):
     next_cursor: str | None = Field(description="Send it as `cursor` to get the next page; null on the last")
     simulated: int = Field(description="How many of these objects hold values that Pylon made up")
     contains_simulated: bool
+    notice: str | None = Field(description=_NOTICE_DOC)
 
 
 class Found(BaseModel):
@@ -77,6 +95,7 @@ class Groups(BaseModel):
     groups: list[Group] = Field(description="In the order of their keys, null last")
     truncated: bool = Field(description="Whether there are more groups than `limit`")
     contains_simulated: bool
+    notice: str | None = Field(description=_NOTICE_DOC)
 
 
 def search(database: Database, operator_id: UUID, query: Query, *, cursor_key: bytes) -> Page:
@@ -85,7 +104,7 @@ def search(database: Database, operator_id: UUID, query: Query, *, cursor_key: b
     Raises `Invalid` for a cursor that is not of this query, and `TooCostly` when the database takes too long.
     """
     with _reader(database, operator_id) as transaction:
-        return _page(transaction, operator_id, query, cursor_key)
+        return _page(transaction, operator_id, query, cursor_key, notice=_notice(query.where))
 
 
 def get(database: Database, operator_id: UUID, object_type: type[ObjectType], object_id: UUID) -> Found:
@@ -115,7 +134,7 @@ def linked(
     where = AllOf((here, query.where)) if query.where else here
     with _reader(database, operator_id) as transaction:
         _found(transaction, operator_id, replace(_one(object_type, object_id), select=("id",)))
-        return _page(transaction, operator_id, replace(query, where=where), cursor_key)
+        return _page(transaction, operator_id, replace(query, where=where), cursor_key, notice=_notice(query.where))
 
 
 def aggregate(database: Database, operator_id: UUID, aggregation: Aggregation) -> Groups:
@@ -134,6 +153,7 @@ def aggregate(database: Database, operator_id: UUID, aggregation: Aggregation) -
         groups=groups,
         truncated=not found.are_all,
         contains_simulated=any(group.simulated for group in groups),
+        notice=_notice(aggregation.where),
     )
 
 
@@ -153,7 +173,25 @@ def _found(transaction: Transaction, operator_id: UUID, query: Query) -> Found:
     return Found(object_type=name, object=found.rows[0], contains_simulated=found.simulated > 0)
 
 
-def _page(transaction: Transaction, operator_id: UUID, query: Query, cursor_key: bytes) -> Page:
+def _notice(where: Condition | None) -> str | None:
+    return _BEHIND_LINKS if where is not None and _follows_links(where) else None
+
+
+def _follows_links(where: Condition) -> bool:
+    match where:
+        case Linked():
+            return True
+        case AllOf(parts) | AnyOf(parts):
+            return any(_follows_links(part) for part in parts)
+        case Not(part):
+            return _follows_links(part)
+        case Compare():
+            return False
+
+
+def _page(
+    transaction: Transaction, operator_id: UUID, query: Query, cursor_key: bytes, *, notice: str | None
+) -> Page:
     cursor = _Cursor(cursor_key, operator_id, query)
     after = None if query.cursor is None else cursor.read(query.cursor)
     found = object_sets.rows(transaction, query, operator_id=operator_id, after=after)
@@ -163,6 +201,7 @@ def _page(transaction: Transaction, operator_id: UUID, query: Query, cursor_key:
         next_cursor=None if found.last is None else cursor.write(found.last),
         simulated=found.simulated,
         contains_simulated=found.simulated > 0,
+        notice=notice,
     )
 
 

@@ -94,7 +94,8 @@ def find(name: str) -> Series:
     """
     if name in SERIES:
         return SERIES[name]
-    close = difflib.get_close_matches(name[:100], SERIES, n=3, cutoff=_CLOSE) or [NATIONAL[0].name]
+    begun = [series for series in SERIES if series.startswith(f"{name}.")][:3]
+    close = begun or difflib.get_close_matches(name[:100], SERIES, n=3, cutoff=_CLOSE) or [NATIONAL[0].name]
     raise NotFound(
         f"There is no signal {name[:100]!r}. The closest: {', '.join(close)}. `pylon signals` and "
         "GET /api/v1/signals list all; those of a region are region.NUMBER.carbon_intensity_forecast, 1 to 17."

@@ -39,6 +39,7 @@ class Rows(Generic[K, V]):
     taken: dict[K, V] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
     seen: int = 0
+    is_whole: bool = True
 
     def take(self, row: Any, read: Callable[[Any], tuple[K, V]], what: Callable[[Any], str]) -> None:
         """Read one row; a faulty one, or a second and different one of the same key, is refused with its reason."""

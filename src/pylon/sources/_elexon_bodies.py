@@ -57,6 +57,7 @@ class Rows(Generic[K, V]):
     said: dict[K, Said[K, V]] = field(default_factory=dict)
     rejected: list[Rejection] = field(default_factory=list)
     seen: int = 0
+    is_whole: bool = True
 
     @property
     def values(self) -> dict[K, V]:

@@ -72,6 +72,7 @@ class National:
             rows_seen=rows.seen,
             rejected=rows.rejected,
             missing=gaps(readings, request.start, request.end),
+            is_whole=rows.is_whole,
         )
 
 
@@ -98,6 +99,7 @@ class Generation:
             rows_seen=rows.seen,
             rejected=rows.rejected,
             missing=gaps(readings, request.start, end),
+            is_whole=rows.is_whole,
         )
 
 
@@ -187,6 +189,7 @@ def _read(request: Request, paths: Sequence[str], parse: Callable[[Any], bodies.
             if not rows.taken:
                 raise
             rows.rejected.append(Rejection(path, error.detail))
+            rows.is_whole = False
             break
     return rows
 

@@ -197,6 +197,7 @@ def _read(
             failures = 0
         except SourceError as error:
             rows.rejected.append(Rejection(path, error.detail))
+            rows.is_whole = False
             first, failures = first or error, failures + 1
         if failures == _MOST_FAILURES and left:
             rows.rejected.append(Rejection(f"{left} requests more", f"not made: {failures} failed in a row"))
@@ -220,7 +221,9 @@ def _batch(
     missing = gaps((reading.starts_at for reading in kept), start, min(end, due))
     if missing and not kept:
         raise _nothing(terms, rows, missing[0], missing[-1] + HALF_HOUR)
-    return Batch(national=kept, rows_seen=rows.seen, rejected=rows.rejected, missing=missing)
+    return Batch(
+        national=kept, rows_seen=rows.seen, rejected=rows.rejected, missing=missing, is_whole=rows.is_whole
+    )
 
 
 def _nothing(terms: Terms, rows: bodies.Rows[K, V], start: datetime, end: datetime) -> SourceError:

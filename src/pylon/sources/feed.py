@@ -195,6 +195,8 @@ class Batch:
     """Half hours that were asked for and did not come (of a regional source: where any region lacks one)."""
     marker: str | None = None
     """What the upstream says of its present state, e.g. when it last changed; comes back in the next request."""
+    is_whole: bool = True
+    """Whether all that was asked for could be read: a source that failed in part is asked as far back again."""
     is_unchanged: bool = False
     """Whether the upstream said that nothing has changed since the request's marker, so that nothing was read."""
 

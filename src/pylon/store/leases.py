@@ -12,7 +12,10 @@ from uuid import UUID
 from pylon.errors import LeaseHeld, LeaseLost, PylonError
 from pylon.store.database import Database, Transaction
 
-__all__ = ["TERM_S", "held", "hold"]
+__all__ = ["PIPELINE", "TERM_S", "held", "hold"]
+
+PIPELINE = "pipeline"
+"""The lease of whoever stores grid data: two at once would undo each other's work."""
 
 TERM_S = 30
 """Seconds a lease lasts unless renewed: how long a killed holder keeps others waiting."""

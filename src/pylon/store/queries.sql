@@ -3,10 +3,12 @@
 -- client (ingest, leases) is a function in src/pylon/derive/fragments and is only called here.
 
 -- name: become
--- First in every transaction: the role it runs as, the operator it acts for, and how long a statement may take.
+-- First in every transaction: the role it runs as, the operator it acts for, how long a statement may take, and the
+-- zone in which times come back, which is the driver's to read.
 select set_config('role', %(role)s, true),
        set_config('request.jwt.claims', %(claims)s, true),
-       set_config('statement_timeout', %(timeout_ms)s, true);
+       set_config('statement_timeout', %(timeout_ms)s, true),
+       set_config('timezone', 'UTC', true);
 
 -- name: snapshot
 -- A text that changes whenever a transaction that wrote anything has ended, anywhere in the database server.
@@ -254,7 +256,7 @@ where o.id = %(operator_id)s and o.is_simulated
 -- name: run_committed_by
 -- The last run that had committed at `as_of`: what was known then is what it and those before it left.
 select id, status, trigger, started_at, finished_at, report from public.pipeline_runs
-where status in ('SUCCEEDED', 'PARTIAL') and finished_at <= %(as_of)s
+where status in ('SUCCEEDED', 'PARTIAL') and trigger <> 'import' and finished_at <= %(as_of)s
 order by finished_at desc, id desc limit 1;
 
 -- name: signals_known

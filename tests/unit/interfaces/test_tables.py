@@ -14,13 +14,11 @@ from rich.console import Console
 from pylon.interfaces import tables
 from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.enums import RunStatus
-from pylon.services.list_signals import SignalList, SignalSummary
 from pylon.services.list_sources import Flag, SourceState, SupplyGaps
-from pylon.services.read_signal import Attribution, CommittedRun, Missing, SignalReading, SignalValue
-from pylon.services.recall_signals import Withheld
 from pylon.services.reports import Gap, Outcome, Refusal, RunReport, SourceReport
 from pylon.services.status import Readiness, Status
 from pylon.services.take_stock import Holding
+from pylon.sources.feed import discover
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 
@@ -117,9 +115,36 @@ def test_the_stock_says_how_much_from_where_how_old_and_whether_simulated():
         sources=[],
     )
     lines = [" ".join(line.split()) for line in text_of(tables.stock_table(status)).splitlines()]
-    assert "National carbon 96 half hours api 5 min no" in lines
-    assert "Your data centres 1,400 simulated yes" in lines
-    assert "Unheard 1 operator no" in lines
+    assert "National carbon 96 half hours api 5 min" in lines
+    assert "Your data centres 1,400 simulated" in lines
+    assert "Unheard 1 operator" in lines
+
+
+def test_the_stock_fits_80_columns_and_cuts_no_source():
+    held = [
+        Holding(
+            object_type="RegionalGridSignal",
+            quantity="carbon",
+            source=name,
+            rows=17 * 96,
+            is_simulated=False,
+            changed_at=NOW,
+        )
+        for name in ("carbon_intensity_api", "import:the-forecasts-of-last-winter-2025-2026")
+    ]
+    status = Status(
+        as_of=NOW + timedelta(minutes=119),
+        operator_id=UUID(int=1),
+        readiness=Readiness(ready=True),
+        runs=[],
+        stock=held,
+        sources=[],
+    )
+    text = text_of(tables.stock_table(status), width=80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert "Regional carbon 1,632 half hours carbon_intensity_api 119 min" in " ".join(text.split())
+    column = [line[34:].split() for line in text.splitlines() if len(line) > 34]
+    assert "import:the-forecasts-of-last-winter-2025-2026" in "".join(words[0] for words in column if words)
 
 
 def test_the_sources_of_a_run_show_numbers_or_that_there_was_no_answer():
@@ -135,6 +160,29 @@ def test_the_sources_of_a_run_show_numbers_or_that_there_was_no_answer():
     assert "Sources in the run of 2026-11-22 09:00 UTC: PARTIAL" in lines
     assert "One source ok 0.5 s 1,746 17,440 2 3 4" in lines
     assert "Broken none" in lines
+
+
+REAL = [found.terms.title for found in discover() if not found.terms.is_simulated]
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_sources_of_a_run_fit_the_terminal_with_every_number_whole(width):
+    many = [
+        source(title=title, seconds=12.3, rows_seen=35_040, rows_written=1_234_567, rows_unchanged=17_520)
+        for title in REAL
+    ]
+    text = text_of(tables.sources_table(report(*many)), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert all(heading not in text for heading in ("refused", "gaps"))  # nothing was, of any
+    assert [text.count(number) for number in ("35,040", "1,234,567", "17,520")] == [len(REAL)] * 3
+    worst = source(
+        title=REAL[0], seconds=12.3, rows_seen=1_000_001, rows_written=1_000_002, rows_unchanged=1_000_003
+    ).model_copy(update={"rows_rejected": 1_004, "half_hours_missing": 1_005})
+    text = text_of(tables.sources_table(report(worst, *many)), width=width)
+    assert max(map(len, text.splitlines())) <= width
+    for number in ("1,000,001", "1,000,002", "1,000,003", "1,004", "1,005"):
+        assert number in text
+    assert "…" not in text
 
 
 def test_runs_are_shown_as_given():
@@ -154,6 +202,29 @@ def state(**values: Any) -> SourceState:
     fared = {"outcome": Outcome.OK, "fault": None, "last_answered_at": NOW - timedelta(minutes=3), "age_s": 180}
     lacks: dict[str, Any] = {"withheld": {}, "newest_withheld": [], "gaps": []}
     return SourceState.model_validate({**said, **terms, **times, **fared, **lacks, **values})
+
+
+def test_sources_of_one_api_that_fail_alike_share_a_line():
+    down = "cannot be reached: no route. Check the network."
+    states = [
+        state(
+            name=name,
+            title=f"{api}: {name}",
+            outcome=Outcome.FAILED,
+            fault=f"https://{api.lower()}.example/{name}/x?y=1 {down}",
+            last_answered_at=None,
+            age_s=None,
+            gaps=[gaps("national.demand_mw", 335)],
+        )
+        for api, name in (("Elexon", "a"), ("NESO", "b"), ("Elexon", "c"), ("Elexon", "d"))
+    ]
+    known = state(name="e", title="Elexon: e", fault=f"https://elexon.example/e {down}", age_s=7200)
+    assert list(tables.source_notes([*states, known])) == [
+        f"Elexon (3 sources), never answered: https://elexon.example {down}",
+        f"NESO: b (never answered): https://neso.example/b/x?y=1 {down}",
+        f"Elexon: e (last answered 2 h ago): https://elexon.example/e {down}",
+    ]
+    assert tables.by_api(one.title for one in (*states, known)) == "Elexon (4 sources), NESO: b"
 
 
 def gaps(quantity: str, *lengths: int) -> SupplyGaps:
@@ -178,9 +249,9 @@ def test_the_states_of_the_sources_fit_80_columns():
     assert "…" not in text
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "Sources in the run of 2026-11-22 09:00 UTC: PARTIAL" in lines
-    assert "NESO: national demand from real ok 3 min ago 0 335" in lines
+    assert "NESO: demand from the 2nd to real ok 3 min ago 0 335" in lines
     assert "Elexon: out real none 0 0" in lines
-    assert "New real nothing new 3 min ago 1,234 0" in lines
+    assert "New real unchanged 3 min ago 1,234 0" in lines
     assert "Made up simulated not asked" in lines
     assert "Left alone real not asked 3 min ago" in lines
     assert "Sources" in text_of(tables.states_table([], None, NOW))
@@ -203,159 +274,3 @@ def test_faults_what_is_withheld_and_gaps_are_said_in_words():
         "11-22 14:00 to 11-22 15:00, 11-22 19:00 to 11-22 19:30 and 2 more (UTC)",
     ]
     assert list(tables.source_notes([state(outcome=None, gaps=[gaps("mix", 1)]), state(is_simulated=True)])) == []
-
-
-# Signals
-
-
-@pytest.mark.parametrize(
-    ("values", "cells", "drawn"),
-    [
-        ([], 8, ""),
-        ([None, None], 8, "  "),
-        ([5], 8, "▁"),
-        ([0, 1, 2, 3, 4, 5, 6, 7], 8, "▁▂▃▄▅▆▇█"),
-        ([-7, None, 0], 8, "▁ █"),
-        ([0, 0, 7, 7], 2, "▁█"),
-        ([0, None, 7, 7], 2, "▁█"),
-        ([None, None, 7, 7], 2, " ▁"),
-    ],
-)
-def test_a_sparkline_runs_from_the_lowest_to_the_highest(values, cells, drawn):
-    assert tables.sparkline(values, cells) == drawn
-
-
-@given(st.lists(st.none() | st.floats(-1e6, 1e6), max_size=300), st.integers(1, 100))
-def test_a_sparkline_is_as_wide_as_its_values_or_the_cells(values, cells):
-    assert len(tables.sparkline(values, cells)) == min(len(values), cells)
-
-
-@pytest.mark.parametrize(
-    ("value", "low", "high", "drawn"),
-    [
-        (None, 0, 10, ""),
-        (0, 0, 10, ""),
-        (10, 0, 10, "█" * 24),
-        (5, 0, 10, "█" * 12),
-        (1, 0, 192, "▏"),
-        (9, 0, 192, "█▏"),
-        (-10, -10, 10, ""),
-        (5, 5, 5, ""),
-    ],
-)
-def test_a_bar_is_as_long_as_its_value(value, low, high, drawn):
-    assert tables.bar(value, low, high) == drawn
-
-
-def reading(*values: float | None, **more: Any) -> SignalReading:
-    rows = [
-        SignalValue(
-            starts_at=NOW + n * HALF_HOUR,
-            value=value,
-            source=None if value is None else "simulated" if n == 0 else "api",
-            is_simulated=value is not None and n == 0,
-            recorded_at=None if value is None else NOW,
-        )
-        for n, value in enumerate(values)
-    ]
-    return SignalReading(
-        **{
-            "name": "national.demand_mw",
-            "unit": "MW",
-            "doc": "Demand",
-            "as_of": NOW,
-            "is_latest": True,
-            "run": CommittedRun(id=UUID(int=1), finished_at=NOW),
-            "starts_at": NOW,
-            "ends_at": NOW + len(values) * HALF_HOUR,
-            "notes": [],
-            "contains_simulated": True,
-            "notice": "Made up.",
-            "attributions": [],
-            "values": rows,
-            "withheld": [],
-            "missing": [],
-            **more,
-        }
-    )
-
-
-def test_a_signal_is_drawn_half_hour_by_half_hour_and_says_what_is_simulated():
-    text = text_of(tables.signal_table(reading(100, 50.25, None)), width=80)
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "national.demand_mw in MW, latest" in lines
-    assert f"2026-11-22 09:00 100 {'█' * 24} simulated" in lines
-    assert f"2026-11-22 09:30 50.2 {'█' * 12} api" in lines
-    assert "2026-11-22 10:00" in lines
-    assert max(map(len, text.splitlines())) <= 80
-    assert "as known at 2026-11-22 09:00:00 UTC" in text_of(tables.signal_table(reading(1, is_latest=False)))
-
-
-def test_a_long_signal_is_drawn_day_by_day():
-    text = text_of(tables.signal_table(reading(*([1.0] * 30 + [3.0] * 100))))
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert lines.count(f"2026-11-23 3 {'█' * 24} api") == 1
-    assert any(line.startswith("2026-11-22 1 ") and line.endswith("api, simulated") for line in lines)
-
-
-def test_what_a_reader_of_a_signal_must_know_is_said_below_it():
-    withheld = [
-        Withheld(starts_at=NOW + n * HALF_HOUR, rule="zero", raw={}, reason="It is 0.", flagged_at=NOW)
-        for n in range(5)
-    ]
-    missing = [Missing(start=NOW, end=NOW + HALF_HOUR, half_hours=1, reason="Nobody gave it.")]
-    credited = [
-        Attribution(data_source=name, attribution=by, licence=None)
-        for name, by in (("a", "By A"), ("b", "By A"), ("import:x", None))
-    ]
-    said = reading(
-        1, notes=["Floored."], withheld=withheld, missing=missing, attributions=credited, run=None, is_latest=False
-    )
-    assert list(tables.signal_notes(said)) == [
-        "Floored.",
-        "Made up.",
-        "No run of the pipeline had committed by then.",
-        "Withheld 2026-11-22 09:00 UTC (zero): It is 0.",
-        "Withheld 2026-11-22 09:30 UTC (zero): It is 0.",
-        "Withheld 2026-11-22 10:00 UTC (zero): It is 0.",
-        "... and 2 more are withheld.",
-        "No value from 2026-11-22 09:00 to 2026-11-22 09:30 UTC: Nobody gave it.",
-        "Data: By A",
-    ]
-
-
-def test_the_signals_held_fit_80_columns_with_their_names_whole():
-    def summary(name: str, **values: Any) -> SignalSummary:
-        return SignalSummary(
-            **{
-                "name": name,
-                "unit": "MW",
-                "doc": "",
-                "object_type": "GridSignal",
-                "column": "x",
-                "region_id": None,
-                "first_half_hour": NOW,
-                "last_half_hour": NOW,
-                "sources": ["carbon_intensity_api", "simulated"],
-                "contains_simulated": True,
-                "latest_vintage_at": NOW,
-                "open_flags": 0,
-                "scored_against": None,
-                **values,
-            }
-        )
-
-    held = SignalList(
-        as_of=NOW,
-        signals=[
-            summary("region.17.carbon_intensity_forecast"),
-            summary("national.demand_mw", sources=["api"], open_flags=3),
-            summary("national.system_price_gbp_mwh", first_half_hour=None, last_half_hour=None, sources=[]),
-        ],
-    )
-    text = text_of(tables.signals_table(held), width=80)
-    assert max(map(len, text.splitlines())) <= 80
-    lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert any(line.startswith("region.17.carbon_intensity_forecast 2026-11-22 2026-11-22 09:00") for line in lines)
-    assert "national.system_price_gbp_mwh nothing" in lines
-    assert "(3 withheld)" in " ".join(lines)

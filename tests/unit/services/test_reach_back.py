@@ -25,7 +25,8 @@ def last(age: timedelta | None, looked_back: timedelta | None) -> SourceReport:
         attribution="",
         outcome=Outcome.OK,
         seconds=0,
-        fetched_at=None if age is None else NOW - age,
+        fetched_at=NOW,
+        whole_at=None if age is None else NOW - age,
         looked_back_at=None if looked_back is None else NOW - looked_back,
     )
 
