@@ -2,7 +2,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 3
+PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # Your own installer's settings say where packages come from; the lock files do not.
 LOCK   := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
@@ -16,11 +17,11 @@ help: ## Say what each target does.
 up: $(VENV)/.server ## Install, set everything up, load the grid and serve it on http://127.0.0.1:8000.
 	@exec $(BIN)/pylon up
 
-test: $(VENV)/.dev ## Run every test (POSTGRES=folder of programs for another PostgreSQL than the embedded one).
+test: $(VENV)/.dev ## Run every test, in WORKERS=3 processes (POSTGRES=folder of programs for another PostgreSQL).
 	$(PYTEST) $(if $(POSTGRES),--postgres $(POSTGRES)) tests
 
 test-unit: $(VENV)/.dev ## Run the tests that need no network, database or clock.
-	$(PYTEST) -q tests/unit tests/contracts
+	$(BIN)/python -m pytest -q tests/unit tests/contracts
 
 lint: $(VENV)/.dev ## Check style, types, imports and derived files.
 	$(BIN)/ruff format --check .

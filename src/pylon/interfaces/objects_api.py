@@ -109,13 +109,16 @@ def _add_asking(app: FastAPI, here: Callable[[], Runtime]) -> None:
 
 def _add_what_is_no_id(app: FastAPI) -> None:
     @app.get(_NO_OBJECT, include_in_schema=False)
-    @app.get(f"{_NO_OBJECT}/links/{{link}}", include_in_schema=False)
-    def no_object(type_name: TypeName, given: Annotated[str, Path(alias="id")], link: str | None = None) -> None:
+    def no_object(type_name: TypeName, given: Annotated[str, Path(alias="id")]) -> None:
         """Refuse what is no id, and say how the object is found by its own id."""
-        kind = object_type(type_name)
-        if given in _QUESTIONS and link is None:
+        if given in _QUESTIONS:
             raise HTTPException(405, headers={"Allow": "POST"})
-        raise NotFound(_no_id(kind, given))
+        raise NotFound(_no_id(object_type(type_name), given))
+
+    @app.get(f"{_NO_OBJECT}/links/{{link}}", include_in_schema=False)
+    def no_links(type_name: TypeName, given: Annotated[str, Path(alias="id")], link: str) -> None:
+        """Refuse it in the same way where its links are asked for."""
+        raise NotFound(_no_id(object_type(type_name), given))
 
 
 def _no_id(kind: type[ObjectType], given: str) -> str:
