@@ -142,6 +142,18 @@ def test_status_shows_runs_sources_and_stock(loaded, home):
         assert title in ended.said
 
 
+def test_signals_lists_each_in_a_line_and_draws_what_is_held_alone(loaded, home):
+    ended = pylon(home, "signals", COLUMNS="80")
+    assert (ended.code, ended.err) == (0, "")
+    assert max(map(len, ended.out.splitlines())) <= 80
+    assert len(re.findall(r"^(?:national|region)\.\S+ .*simulated", ended.out, re.M)) == 22
+    ended = pylon(home, "signals", "national.demand_mw")
+    assert "simulated" in ended.said
+    assert re.search(r"Held from \S+ \S+ to \S+ \S+ UTC, from: simulated\.", ended.said)
+    ended = pylon(home, "signals", "national.system_price_gbp_mwh")
+    assert re.fullmatch(r"No value from .* UTC: Nothing has been recorded of this series yet\.", ended.said)
+
+
 def test_settings_lists_every_variable_and_shows_no_secret(home):
     ended = ran(
         "settings",

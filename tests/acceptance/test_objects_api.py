@@ -143,7 +143,7 @@ def test_one_object_is_found_by_its_id(http):
     )
     assert "Valid: POST" in refused(http.get(f"{OBJECTS}/GridSignal/search"), 405, "method_not_allowed")
     assert "Valid: POST" in refused(http.get(f"{OBJECTS}/DataCentre/aggregate"), 405, "method_not_allowed")
-    assert "there are no parameters" in refused(http.get(f"{OBJECTS}/GridSignal/{one['id']}?select=id"))
+    assert "has no parameter 'select'" in refused(http.get(f"{OBJECTS}/GridSignal/{one['id']}?select=id"))
 
 
 @pytest.mark.parametrize("suffix", ["", "/links/LOCATED_IN"])

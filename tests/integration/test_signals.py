@@ -425,7 +425,9 @@ def test_a_year_and_a_day_is_read_at_once_and_no_more(database: Database) -> Non
         read(database, "national.carbon_intensity", AT)
 
 
-def test_times_off_the_half_hour_are_floored_and_that_is_said(database: Database) -> None:
+def test_times_off_the_half_hour_are_floored_and_that_is_said(cluster: Cluster, database: Database) -> None:
+    assert read(database, CARBON, AT).notes == ["No run of the pipeline has committed yet."]
+    committed(cluster, 1, AT - HALF_HOUR)
     odd = timedelta(minutes=17)
     reading = read(database, CARBON, AT, start=AT + odd, end=AT + HALF_HOUR + odd)
     assert (reading.starts_at, reading.ends_at) == (AT, AT + HALF_HOUR)

@@ -22,8 +22,6 @@ __all__ = ["IMPORT", "IMPORT_ALLOWANCE", "add_import"]
 
 IMPORT = "/api/v1/import"
 
-_PARAMETERS = frozenset({"type", "dry_run", "label", "on_existing", "skip_bad"})
-
 _FORMS = {
     "application/json": Form.JSON,
     "text/csv": Form.CSV,
@@ -93,7 +91,6 @@ def add_import(app: FastAPI, running: Callable[[], Runtime]) -> None:
         The body is a list of objects or {"rows": [...], "map": {...}}, a CSV text or a Parquet file, of at most
         32 MB. 201: stored; 200: a dry run, or nothing new; 422: rows were refused, listed in bad_rows.
         """
-        _check_parameters(request)
         here = running()
         this = _import(
             here,
@@ -106,12 +103,6 @@ def add_import(app: FastAPI, running: Callable[[], Runtime]) -> None:
         report = _imported(here, body, request.headers.get("content-type", ""), this)
         response.status_code = 201 if report.is_stored else 200
         return report
-
-
-def _check_parameters(request: Request) -> None:
-    """Refuse a parameter that is not known: a misspelt dry_run must not store anything."""
-    if strange := sorted(request.query_params.keys() - _PARAMETERS):
-        raise Invalid(f"There is no parameter {strange[0]!r:.60}. Valid: {', '.join(sorted(_PARAMETERS))}.")
 
 
 def _import(here: Runtime, **asked: Any) -> Import:

@@ -66,12 +66,9 @@ def _add_reading(app: FastAPI, here: Callable[[], Runtime]) -> None:
         return _searched(here(), query)
 
     @app.get(_OBJECT, tags=["objects"])
-    def one_object(type_name: TypeName, object_id: ObjectId, request: Request) -> Found:
+    def one_object(type_name: TypeName, object_id: ObjectId) -> Found:
         """Return one object with all its fields."""
-        kind = object_type(type_name)
-        if request.query_params:
-            raise Invalid("One object is asked for by its id alone: there are no parameters.")
-        runtime = here()
+        kind, runtime = object_type(type_name), here()
         return search_objects.get(runtime.database, runtime.operator_id, kind, object_id)
 
 
@@ -116,7 +113,7 @@ def _add_what_is_no_id(app: FastAPI) -> None:
         raise NotFound(_no_id(object_type(type_name), given))
 
     @app.get(f"{_NO_OBJECT}/links/{{link}}", include_in_schema=False)
-    def no_links(type_name: TypeName, given: Annotated[str, Path(alias="id")], link: str) -> None:
+    def no_links(type_name: TypeName, given: Annotated[str, Path(alias="id")]) -> None:
         """Refuse it in the same way where its links are asked for."""
         raise NotFound(_no_id(object_type(type_name), given))
 
