@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from pylon.interfaces import import_api
 from pylon.interfaces.import_api import IMPORT, IMPORT_ALLOWANCE
 from pylon.services.import_types import TYPES
 from pylon.store import embedded
@@ -283,3 +284,19 @@ def test_the_help_names_every_option(home: Path) -> None:
     for option in ("--type", "--dry-run", "--map", "--on-existing", "--skip-bad", "--label", "--report"):
         assert option in ended.said
     assert len(TYPES) == 6
+
+
+def test_one_import_goes_on_at_a_time(client: httpx2.Client) -> None:
+    assert import_api._going_on.acquire(timeout=20)
+    try:
+        answer = post(client, "dc_id\nA\n", type="DataCentre", dry_run=True)
+    finally:
+        import_api._going_on.release()
+    assert (answer.status_code, answer.json()["code"]) == (409, "conflict")
+
+
+@pytest.mark.parametrize("number", ["1e99999999999999999999", "9e999999", "-1e400"])
+def test_a_number_beyond_all_reason_is_the_senders_fault(client: httpx2.Client, number: str) -> None:
+    body = f'[{{"job_id": "J", "workload_type": "OTHER", "duration_mins": 30, "estimated_energy_kwh": {number}}}]'
+    answer = post(client, body, kind="application/json", type="ComputeWorkload", dry_run=True)
+    assert answer.status_code == 422

@@ -412,3 +412,25 @@ def test_ten_times_the_rows_take_no_more_memory(
         assert counts(report) == {"read": number, "stored": number}
     assert peaks[1] < 1.2 * peaks[0]
     assert rows(superuser, "select count(*), count(distinct demand_mw) from grid_signals") == [(11_000, 9000)]
+
+
+def test_half_hours_far_apart_are_vintages_of_their_own_month(tenants: Tenants, superuser: Superuser) -> None:
+    """One array from the first to the last would have to be written and read, most of it empty."""
+    header, far = "timestamp,wholesale_price_gbp_mwh\n", ("2001-01-01T00:00Z,80", "2026-11-01T00:00Z,90")
+    assert imported(tenants.a, header + "\n".join(far) + "\n").is_stored
+    lengths = rows(superuser, "select cardinality(half_hour_values) from public.signal_vintages")
+    assert lengths == [(1,), (1,)]
+
+
+def test_an_imported_actual_is_judged_like_any_other(tenants: Tenants, superuser: Superuser) -> None:
+    text = "timestamp,carbon_intensity_forecast,carbon_intensity_actual\n2026-11-01T00:00Z,180,1\n"
+    assert imported(tenants.a, text).is_stored
+    stored = "select carbon_intensity_forecast, carbon_intensity_actual from public.grid_signals"
+    assert rows(superuser, stored) == [(180, None)]
+    assert rows(superuser, "select raw from public.quality_flags order by rule") == [(1,), (1,)]
+
+
+def test_more_rows_than_are_taken_at_once_are_refused(tenants: Tenants, superuser: Superuser) -> None:
+    with pytest.raises(Invalid, match="more than 2 rows"):
+        imported(tenants.a, PRICES, most_rows=2)
+    assert rows(superuser, "select 1 from public.grid_signals") == []

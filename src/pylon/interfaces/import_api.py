@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Query, Request, Response
 
-from pylon.errors import Invalid
+from pylon.errors import Conflict, Invalid
 from pylon.interfaces.gate import Allowance
 from pylon.interfaces.runtime import Runtime
 from pylon.ontology.identity import uuid7
@@ -21,6 +23,9 @@ from pylon.sources.files import Form
 __all__ = ["IMPORT", "IMPORT_ALLOWANCE", "add_import"]
 
 IMPORT = "/api/v1/import"
+
+_MOST_ROWS = 200_000  # a body may hold millions, and others wait; `pylon import` takes them
+_going_on = threading.Lock()
 
 _FORMS = {
     "application/json": Form.JSON,
@@ -100,9 +105,21 @@ def add_import(app: FastAPI, running: Callable[[], Runtime]) -> None:
             skip_bad=skip_bad,
             dry_run=dry_run,
         )
-        report = _imported(here, body, request.headers.get("content-type", ""), this)
+        with _one_at_a_time():
+            report = _imported(here, body, request.headers.get("content-type", ""), this)
         response.status_code = 201 if report.is_stored else 200
         return report
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Let one import go on: each holds a connection and a processor for as long as it takes, and others wait."""
+    if not _going_on.acquire(blocking=False):
+        raise Conflict("Another import is going on. Try again when it has ended.")
+    try:
+        yield
+    finally:
+        _going_on.release()
 
 
 def _import(here: Runtime, **asked: Any) -> Import:
@@ -113,6 +130,7 @@ def _import(here: Runtime, **asked: Any) -> Import:
         now=now,
         clock=here.clock,
         name="a file sent to the API",
+        most_rows=_MOST_ROWS,
         **asked,
     )
 

@@ -92,18 +92,22 @@ def settlement_start(day: date, period: int) -> datetime:
     return datetime.combine(day, time(), LONDON).astimezone(UTC) + (period - 1) * HALF_HOUR
 
 
+_LARGEST = Decimal(10) ** 20
+_YEARS = range(1990, 2101)
+
+
 def _number(value: Any) -> Decimal:
     if isinstance(value, str):
         if "," in value:
             raise Refused("must have no comma: 1,234 could be a thousand or a fraction; write 1234 or 1.234")
         if not _NUMBER.fullmatch(value):
             raise Refused("must be a number such as 12.5, without a unit")
-        return Decimal(value)
+        value = Decimal(value)
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise Refused("must be a number")
     number = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
-    if not number.is_finite():
-        raise Refused("must be a finite number; leave a missing one out")
+    if not number.is_finite() or abs(number) > _LARGEST:
+        raise Refused("must be a finite number of a size that means something; leave a missing one out")
     return number
 
 
@@ -127,12 +131,14 @@ def _instant(value: Any) -> datetime:
     expected = "must be a time with its zone, such as 2026-11-22T09:00:00Z"
     if isinstance(value, str) and _INSTANT.fullmatch(value):
         try:
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
-        except (ValueError, OverflowError):
+            value = datetime.fromisoformat(value.upper())
+        except ValueError:
             raise Refused(expected) from None
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC)
-    raise Refused(expected)
+    if not isinstance(value, datetime) or value.tzinfo is None:
+        raise Refused(expected)
+    if value.year not in _YEARS:
+        raise Refused(f"must be in the years {_YEARS[0]} to {_YEARS[-1]}")
+    return value.astimezone(UTC)
 
 
 def _uuid(value: Any) -> UUID:

@@ -15,6 +15,7 @@ from pylon.ontology.grid import GridSignal, RegionalGridSignal
 from pylon.ontology.types import ObjectType
 from pylon.services import ingest
 from pylon.services._cells import shown
+from pylon.services.check_quality import check_quality
 from pylon.services.import_types import ImportType, Wording
 from pylon.services.read_rows import Fault, Good, broken_rules
 from pylon.sources.feed import IMPORTED_RANK, Batch, NationalReading, RegionalReading, Supply
@@ -172,13 +173,20 @@ class SignalWriter:
         self._parts = 0
         self.counts = Counts()
         self.vintages = 0
+        self.withheld = 0
 
     def store(self, rows: Sequence[Good], _refuse: Refuse) -> None:
         """Store these half hours."""
         spoken = [good.row for good in rows if self._supplies(good.row)]
         self.counts.blank += len(rows) - len(spoken)
-        if not spoken:
-            return
+        # A vintage is one array from its first half hour to its last: by the month, far ones are no long one.
+        months: dict[tuple[int, int], list[ObjectType]] = {}
+        for row in spoken:
+            months.setdefault((_at(row).year, _at(row).month), []).append(row)
+        for _, part in sorted(months.items()):
+            self._store(part)
+
+    def _store(self, spoken: Sequence[ObjectType]) -> None:
         there = self._labels_there(spoken)
         new = kept = wholly_kept = 0
         for row in spoken:
@@ -188,15 +196,19 @@ class SignalWriter:
             new += labels is None
             kept += bool(outranked)
             wholly_kept += len(outranked) == len(supplies)
+        # The parts of one run are vintages of their own, so each has its moment.
+        now = self._now + timedelta(microseconds=self._parts)
+        given = {self._label: self._batch(spoken)}
+        checked = check_quality(self._transaction, given, run_id=self._run_id, now=now, expects_actuals=False)
         done = ingest.store_batch(
             self._transaction,
             self._label,
-            self._batch(spoken),
+            checked.batches[self._label],
             ranks=self._ranks,
             run_id=self._run_id,
-            # The parts of one run are vintages of their own, so each has its moment.
-            now=self._now + timedelta(microseconds=self._parts),
+            now=now,
         )
+        self.withheld += checked.withheld.get(self._label, 0)
         self._parts += 1
         self.vintages += done.vintages
         self.counts.stored += new
@@ -240,6 +252,11 @@ class SignalWriter:
             if isinstance(row, RegionalGridSignal)
         ]
         return Batch(national=national, regional=regional, rows_seen=len(rows))
+
+
+def _at(row: ObjectType) -> datetime:
+    assert isinstance(row, GridSignal | RegionalGridSignal)  # noqa: S101  what a signal's type reads
+    return row.timestamp
 
 
 def _key_of(kind: ImportType, row: ObjectType) -> tuple[Any, ...]:

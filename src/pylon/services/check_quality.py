@@ -28,18 +28,26 @@ class Checked:
     flags_written: int
 
 
-def check_quality(transaction: Transaction, given: Mapping[str, Batch], *, run_id: UUID, now: datetime) -> Checked:
+def check_quality(
+    transaction: Transaction,
+    given: Mapping[str, Batch],
+    *,
+    run_id: UUID,
+    now: datetime,
+    expects_actuals: bool = True,
+) -> Checked:
     """Return the batches of a run, by source, without the values that are not fit to serve; record those.
 
     `given` holds what real sources gave: simulated values are not checked. National carbon is judged by
-    `planning.quality`, with what is stored and the generation mix of this run beside it; a flag on a half hour that
-    was judged again and passed is cleared.
+    `planning.quality`, with what is stored and the generation mix of this run beside it; a flag on a value that was
+    judged again and passed is cleared. An actual that has not come is flagged where one is expected.
     """
     carbon = {name: found for name, batch in given.items() if (found := _carbon_of(batch))}
     if not carbon:
         return Checked(batches=given, withheld={}, flags_written=0)
     known = _known(transaction, given.values(), carbon.values())
-    verdicts = {name: _judge(readings, known, now) for name, readings in carbon.items()}
+    overdue_before = now - _OVERDUE_AFTER - HALF_HOUR if expects_actuals else None
+    verdicts = {name: _judge(readings, known, overdue_before) for name, readings in carbon.items()}
     cleaned = {name: _without(given[name], found) for name, found in verdicts.items()}
     return Checked(
         batches={**given, **cleaned},
@@ -73,7 +81,9 @@ def _known(
     }
 
 
-def _judge(readings: list[NationalReading], known: Mapping[datetime, HalfHour], now: datetime) -> list[Verdict]:
+def _judge(
+    readings: list[NationalReading], known: Mapping[datetime, HalfHour], overdue_before: datetime | None
+) -> list[Verdict]:
     half_hours = []
     for reading in readings:
         at = reading.starts_at
@@ -87,7 +97,7 @@ def _judge(readings: list[NationalReading], known: Mapping[datetime, HalfHour], 
                 earlier_forecast=stored.forecast,
                 actual=actual,
                 mix=stored.mix,
-                is_overdue=at + HALF_HOUR + _OVERDUE_AFTER <= now,
+                is_overdue=overdue_before is not None and at <= overdue_before,
             )
         )
     before = known.get(half_hours[0].starts_at - HALF_HOUR)

@@ -62,6 +62,7 @@ class Import:
     on_existing: OnExisting = OnExisting.FAIL
     skip_bad: bool = False
     dry_run: bool = False
+    most_rows: int | None = None
     wording: Wording = PARAMETERS
 
 
@@ -141,7 +142,7 @@ def import_rows(
     is_stored = True
     try:
         with _writing(database, choice, known, ranks, this) as (transaction, writer):
-            read = _store(sheet, reader, writer, refusals, progress)
+            read = _store(sheet, reader, writer, refusals, progress, this.most_rows)
             changed = writer.counts.stored + writer.counts.updated
             if this.dry_run or not changed or (refusals.rows and not this.skip_bad):
                 raise _Undone
@@ -158,10 +159,13 @@ def _store(
     writer: ObjectWriter | SignalWriter,
     refusals: _Refusals,
     progress: Callable[[int], None],
+    most: int | None,
 ) -> int:
-    """Read and store every row, a part at a time, and return how many there were."""
+    """Read and store every row, a part at a time, and return how many there were, `most` at the most."""
     read = 0
     while part := list(islice(sheet.rows, _PART)):
+        if most is not None and read + len(part) > most:
+            raise Invalid(f"There are more than {most:,} rows. Send fewer at a time, or use `pylon import`.")
         said = [reader.read(row) for row in part]
         for faults in (one for one in said if isinstance(one, list)):
             refusals(faults)
@@ -254,6 +258,7 @@ def _record(transaction: Transaction, writer: SignalWriter, this: Import, read: 
         rows_written=counts.stored + counts.updated,
         rows_unchanged=counts.unchanged,
         rows_rejected=refusals.rows,
+        values_withheld=writer.withheld,
         rejected=[Refusal(what=f"line {one.line}", why=one.why) for one in refusals.first[:REFUSALS_KEPT]],
         seconds=(ended - this.now).total_seconds(),
         fetched_at=this.now,

@@ -255,6 +255,8 @@ def _parsed(text: str) -> Any:
         return json.loads(text, parse_float=Decimal, object_pairs_hook=_object)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    except ArithmeticError:
+        raise ValueError("it has a number beyond all reason") from None
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_a_value_is_one_of_its_column(name, value, said):
         ("pue", [1], "must be a number"),
         ("gpu_count", "1.5", "must be a whole number"),
         ("gpu_count", 10**20, "must be a whole number"),
-        ("gpu_count", Decimal("1e999999"), "must be a whole number"),
+        ("gpu_count", Decimal("1e999999"), "of a size that means something"),
         ("published", "maybe", "must be true or false"),
         ("published", {}, "must be true or false"),
         ("status", "active", "Did you mean ACTIVE?"),
@@ -74,7 +74,7 @@ def test_a_value_is_one_of_its_column(name, value, said):
         ("starts_at", "1767225600", "with its zone"),
         ("starts_at", 1767225600, "with its zone"),
         ("starts_at", datetime(2026, 7, 1), "with its zone"),  # noqa: DTZ001
-        ("starts_at", "0001-01-01T00:00:00+05:00", "with its zone"),
+        ("starts_at", "0001-01-01T00:00:00+05:00", "must be in the years 1990 to 2100"),
         ("operator_id", "me", "must be a UUID"),
         ("operator_id", 7, "must be a UUID"),
     ],
