@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from pylon.errors import PylonError, SourceChanged
 from pylon.ontology.calendar import floor
 from pylon.services.ingest import Stored
-from pylon.services.reach_back import looked_back_at, reach_back
+from pylon.services.reach_back import BEHIND, looked_back_at, reach_back
 from pylon.services.reports import REFUSALS_KEPT, Outcome, Refusal, SourceReport, gaps_of
 from pylon.sources.feed import Batch, Request, Side, Source, Supply
 
@@ -74,7 +74,9 @@ def ask_sources(
 
     def asking(source: Source) -> Request:
         before = last.get(source.terms.name)
-        start = reach_back(request.now, before) if reaches_back else request.start
+        start = request.start
+        if reaches_back:  # nothing simulated comes late or is revised
+            start = floor(request.now) - BEHIND if source.terms.is_simulated else reach_back(request.now, before)
         return replace(request, start=start, marker=before.marker if before else None)
 
     due = [source for source in real if _is_due(source, request.now, last)]

@@ -64,9 +64,11 @@ def test_each_source_is_asked_as_far_back_as_its_own_last_answer_calls_for():
     new, known = real(Supply.CARBON), Scripted("known", frozenset({Supply.DEMAND}))
     (answered,) = ask(known)
     kept = report_of(answered).model_copy(update={"looked_back_at": NOW})
-    ask(new, known, last={"known": kept}, reaches_back=True)
+    made_up = simulator(Supply.PRICE)
+    ask(new, known, made_up, last={"known": kept}, reaches_back=True)
     assert new.asked[-1].start == PRESENT - timedelta(days=7)
     assert known.asked[-1].start == PRESENT - timedelta(days=1)
+    assert made_up.asked[0].start == PRESENT - timedelta(days=1), "nothing simulated comes late"
 
 
 def test_a_simulated_source_is_asked_for_what_no_real_one_answered():
