@@ -66,17 +66,15 @@ def ask_sources(
 
     `grid` is the setting (auto, real or simulated); `last` has the latest report of each source by name, which says
     when it is due, what it said of its state and, with `reaches_back`, from when on to ask it in place of the
-    request's start. A simulated source is asked for the supplies and sides (past,
-    ahead) of which no real source has answered. No failure of a source is raised.
+    request's start. A simulated source is asked for the supplies and sides (past, ahead) of which no real source
+    has answered. No failure of a source is raised.
     """
     real = [] if grid == "simulated" else [s for s in sources if not s.terms.is_simulated]
     simulated = [] if grid == "real" else [s for s in sources if s.terms.is_simulated]
 
     def asking(source: Source) -> Request:
         before = last.get(source.terms.name)
-        start = request.start
-        if reaches_back:  # nothing simulated comes late or is revised
-            start = floor(request.now) - BEHIND if source.terms.is_simulated else reach_back(request.now, before)
+        start = _start(source, request.now, before) if reaches_back else request.start
         return replace(request, start=start, marker=before.marker if before else None)
 
     due = [source for source in real if _is_due(source, request.now, last)]
@@ -174,6 +172,11 @@ def _ask_all(
     for thread in threads:
         thread.join()
     return [asked[position] for position in range(len(sources))]
+
+
+def _start(source: Source, now: datetime, before: SourceReport | None) -> datetime:
+    # Nothing simulated comes late or is revised.
+    return floor(now) - BEHIND if source.terms.is_simulated else reach_back(now, before)
 
 
 def _is_due(source: Source, now: datetime, last: Mapping[str, SourceReport]) -> bool:
