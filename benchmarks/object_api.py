@@ -50,7 +50,6 @@ select 'JOB-' || n, '{LOCAL_OPERATOR_ID}',
        (enum_range(null::public.workload_status))[1 + n % 9],
        timestamptz '2026-11-22 00:00+00' - n * interval '3 minutes', true
 from generate_series(1, {WORKLOADS}) n;
-analyze;
 """
 
 REGION = "(select id from public.regions where region_id = 13)"
@@ -222,6 +221,8 @@ def main() -> None:
             assert way_in.server
             with psycopg.connect(way_in.server.superuser_dsn("pylon"), autocommit=True) as connection:
                 connection.execute(FILL)
+                connection.execute("vacuum analyze")  # as autovacuum does in time, and not in the middle of this
+                connection.execute("checkpoint")
                 client = http.client.HTTPConnection("127.0.0.1", port)
                 print(f"{HALF_HOURS * 17:,} regional signals, {WORKLOADS:,} workloads, {requests} requests each")
                 server = way_in.place.partition(" in ")[0]
