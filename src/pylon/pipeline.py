@@ -13,7 +13,7 @@ from time import perf_counter
 from uuid import UUID
 
 from pylon.errors import PylonError
-from pylon.ontology.calendar import floor
+from pylon.ontology.calendar import AHEAD, floor
 from pylon.ontology.enums import RunStatus
 from pylon.services import ingest, synthesise
 from pylon.services.ask_sources import Asked, Progress, ask_sources, silent, source_report
@@ -31,7 +31,6 @@ from pylon.store.database import Database, Transaction, json_text
 __all__ = ["AHEAD", "BEHIND", "LEASE", "Progress", "Run", "run", "silent"]
 
 LEASE = leases.PIPELINE
-AHEAD = timedelta(hours=48)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-__all__ = ["HALF_HOUR", "LONDON", "floor", "half_hours", "periods_in", "settlement_period"]
+__all__ = ["AHEAD", "HALF_HOUR", "LONDON", "floor", "half_hours", "midnight", "periods_in", "settlement_period"]
 
 HALF_HOUR = timedelta(minutes=30)
+AHEAD = timedelta(hours=48)
+"""How far ahead signals are asked for, and shown unless told otherwise."""
+
 LONDON = ZoneInfo("Europe/London")
 
 
@@ -33,13 +36,14 @@ def settlement_period(start: datetime) -> tuple[date, int]:
     all 280,512 published half hours of 2009-2024 contiguous (checked on NESO's historic demand data).
     """
     day = start.astimezone(LONDON).date()
-    return day, (start.astimezone(UTC) - _midnight(day)) // HALF_HOUR + 1
+    return day, (start.astimezone(UTC) - midnight(day)) // HALF_HOUR + 1
 
 
 def periods_in(day: date) -> int:
     """Return how many settlement periods the London day has: 48, or 46 and 50 when the clocks change."""
-    return (_midnight(day + timedelta(days=1)) - _midnight(day)) // HALF_HOUR
+    return (midnight(day + timedelta(days=1)) - midnight(day)) // HALF_HOUR
 
 
-def _midnight(day: date) -> datetime:
+def midnight(day: date) -> datetime:
+    """Return the start of the London day, in UTC."""
     return datetime.combine(day, time(), LONDON).astimezone(UTC)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from pylon.ontology.calendar import HALF_HOUR, LONDON, periods_in
+from pylon.ontology.calendar import HALF_HOUR, midnight, periods_in
 from pylon.ontology.columns import ColumnSpec
 
 __all__ = ["Refused", "closest", "integer", "is_blank", "parsed", "settlement_day", "settlement_start", "shown"]
 
+_LARGEST = Decimal(10) ** 20
+_YEARS = range(1990, 2101)
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?([Zz]|[+-]\d\d:?\d\d)")
 _DAY = re.compile(r"(\d{1,2})-([A-Za-z]{3})-(\d{4}|\d{2})")
@@ -89,11 +91,7 @@ def settlement_start(day: date, period: int) -> datetime:
         raise Refused("must be a day of this age")
     if not 1 <= period <= periods_in(day):
         raise Refused(f"must be from 1 to {periods_in(day)} on {day}")
-    return datetime.combine(day, time(), LONDON).astimezone(UTC) + (period - 1) * HALF_HOUR
-
-
-_LARGEST = Decimal(10) ** 20
-_YEARS = range(1990, 2101)
+    return midnight(day) + (period - 1) * HALF_HOUR
 
 
 def _number(value: Any) -> Decimal:

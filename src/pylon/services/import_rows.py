@@ -37,7 +37,6 @@ BAD_ROWS_KEPT = 1000
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_. -]{0,42}")
 """What an import may be called: the label `import:NAME` has room for 50 characters."""
 
-_LEASE = "pipeline"  # the work of one process at a time: two writers of one half hour would undo each other
 _PART = 10_000  # rows that are held, and stored by one statement, at once
 
 OnFault = Callable[[Fault], None]
@@ -223,7 +222,7 @@ def _writing(
                 ),
             )
         return
-    with leases.held(database, _LEASE, this.import_id, this.clock), database.as_ingest() as transaction:
+    with leases.held(database, leases.PIPELINE, this.import_id, this.clock), database.as_ingest() as transaction:
         writer = SignalWriter(
             transaction,
             choice.type,
@@ -234,7 +233,7 @@ def _writing(
             now=this.now,
         )
         yield transaction, writer
-        leases.hold(transaction, _LEASE, this.import_id, this.clock())
+        leases.hold(transaction, leases.PIPELINE, this.import_id, this.clock())
 
 
 def _label(this: Import) -> str:

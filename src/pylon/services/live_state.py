@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
 from pylon.ontology import carbon
 from pylon.ontology.agency import Agent, AgentState, OrchestrationDecision
-from pylon.ontology.calendar import HALF_HOUR, floor, half_hours
+from pylon.ontology.calendar import AHEAD, HALF_HOUR, floor, half_hours
 from pylon.ontology.catalogue import LINKS, OBJECT_TYPES
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import CarbonIndex
@@ -26,7 +26,6 @@ from pylon.store.database import Database, Transaction
 
 __all__ = ["AHEAD", "OF_THE_MOMENT", "live_state", "past_state", "snapshot"]
 
-AHEAD = timedelta(hours=48)
 _MOST_WORKLOADS = 1000
 _MOST_DECISIONS = 100
 _MOST_STATES = 100
@@ -180,10 +179,10 @@ def _series(transaction: Transaction, start: datetime) -> dict[str, Any]:
 
 def _recalled_series(known: Recalled, start: datetime) -> dict[str, Any]:
     ats = list(half_hours(start, start + AHEAD))
-    national = {series.column: _values(series, known.at(series.name, ats)) for series in NATIONAL}
-    sources = [(series.quantity, known.at(series.name, ats)) for series in NATIONAL]
+    rows = [(series, known.at(series.name, ats)) for series in NATIONAL]
+    national = {series.column: _values(series, row) for series, row in rows}
     provenance = [
-        {quantity: one.source for quantity, row in sources if (one := row[place])} for place in range(len(ats))
+        {series.quantity: one.source for series, row in rows if (one := row[place])} for place in range(len(ats))
     ]
     words = map(_word, ats, national["carbon_intensity_forecast"], national["carbon_intensity_actual"])
     columns = {**national, "carbon_index_computed": list(words)}

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import groupby
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pylon.ontology.calendar import HALF_HOUR, floor, half_hours
+from pylon.ontology.calendar import AHEAD, HALF_HOUR, floor, half_hours
 from pylon.services.recall_signals import Known, Withheld, not_ahead, recall, withheld
 from pylon.services.reports import gaps_of
 from pylon.services.series import Series, Span, find, span_of
@@ -20,7 +20,6 @@ from pylon.store.database import Database, Transaction
 
 __all__ = ["Attribution", "CommittedRun", "Missing", "SignalReading", "SignalValue", "read_signal"]
 
-AHEAD = timedelta(hours=48)
 
 _NO_RUN: Final = "No run of the pipeline had committed by then."
 _NO_DATA: Final = "No run of the pipeline has committed yet."

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.errors import Conflict, NotFound
-from pylon.ontology.calendar import floor
+from pylon.ontology.calendar import AHEAD, floor
 from pylon.ontology.regions import REGIONS
 from pylon.services import ingest
 from pylon.services.regional import RegionalCarbon, regional
@@ -24,8 +24,6 @@ __all__ = ["APART", "RefreshedRegion", "RegionState", "refresh_region", "region_
 
 APART = timedelta(minutes=1)
 """Least time between two times the API is asked for the same region, whoever asks."""
-
-AHEAD = timedelta(hours=48)
 
 
 class RegionState(BaseModel):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.ontology import carbon
-from pylon.ontology.calendar import floor, half_hours
+from pylon.ontology.calendar import AHEAD, floor, half_hours
 from pylon.ontology.enums import CarbonIndex, Country, Fuel
 from pylon.services.recall_signals import not_ahead, recall
 from pylon.services.series import REGIONAL
@@ -16,7 +16,6 @@ from pylon.store.database import Database, Transaction
 
 __all__ = ["RegionalCarbon", "RegionalState", "regional"]
 
-AHEAD = timedelta(hours=48)
 
 _OF_THE_REGION = ("region_id", "short_name", "country", "is_aggregate")
 

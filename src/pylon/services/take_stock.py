@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.ontology.agency import Agent
-from pylon.ontology.calendar import floor
+from pylon.ontology.calendar import AHEAD, floor
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import WorkloadStatus
 from pylon.ontology.fleet import DataCentre, StorageAsset, TariffRate
@@ -21,7 +21,6 @@ from pylon.store.database import Transaction
 
 __all__ = ["AHEAD", "FINAL", "Holding", "take_stock"]
 
-AHEAD = timedelta(hours=48)
 
 FINAL = [status.value for status in WorkloadStatus if status.is_final]
 """The statuses of a workload that has left the fleet for good."""

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Generic, TypeVar
 
 from pylon.errors import SourceChanged, SourceUnavailable
-from pylon.ontology.calendar import HALF_HOUR, LONDON, floor, half_hours, periods_in
+from pylon.ontology.calendar import HALF_HOUR, LONDON, floor, half_hours, midnight, periods_in
 from pylon.sources._rows import Fault, label, member, show
 from pylon.sources.feed import Rejection
 from pylon.sources.http import upstream_message
@@ -23,7 +23,6 @@ __all__ = [
     "demand_update",
     "half_hourly",
     "interpolate",
-    "midnight",
     "modified_at",
     "records",
     "result",
@@ -172,11 +171,6 @@ def interpolate(anchors: Mapping[datetime, int], day: date) -> dict[datetime, in
     starts = list(half_hours(midnight(day), midnight(day + timedelta(days=1))))
     megawatts = curve([_after(first, min(max(at, first), last)) for at in starts])
     return {at: round(mw) for at, mw in zip(starts, megawatts.tolist(), strict=True)}
-
-
-def midnight(day: date) -> datetime:
-    """Return the start of a London day, in UTC."""
-    return datetime.combine(day, time(), LONDON).astimezone(UTC)
 
 
 def _after(start: datetime, at: datetime) -> float:

@@ -8,13 +8,13 @@ more than once: the one published last is taken.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any, TypeVar
 
 from pylon.errors import SourceChanged, SourceError, SourceUnavailable
-from pylon.ontology.calendar import HALF_HOUR, LONDON, floor, settlement_period
+from pylon.ontology.calendar import HALF_HOUR, LONDON, floor, midnight, settlement_period
 from pylon.sources import _elexon_bodies as bodies
 from pylon.sources.feed import Batch, Limits, NationalReading, Rejection, Request, Side, Source, Supply, Terms, gaps
 
@@ -262,7 +262,7 @@ def _publications(dataset: str, start: datetime, end: datetime) -> str:
 
 
 def _end_of_tomorrow(now: datetime) -> datetime:
-    return datetime.combine(now.astimezone(LONDON).date() + 2 * _DAY, time(), LONDON).astimezone(UTC)
+    return midnight(now.astimezone(LONDON).date() + 2 * _DAY)
 
 
 def _stamp(at: datetime) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from pylon.errors import SourceChanged, SourceUnavailable
-from pylon.ontology.calendar import HALF_HOUR, LONDON
+from pylon.ontology.calendar import HALF_HOUR, LONDON, midnight
 from pylon.sources import _neso_bodies as bodies
 from pylon.sources.feed import Batch, Limits, NationalReading, Rejection, Request, Side, Source, Supply, Terms, gaps
 
@@ -208,7 +208,7 @@ def _drop_past_days(terms: Terms, rows: bodies.Rows[datetime], now: datetime) ->
     """Drop, and say so, the days before today; raises `SourceUnavailable` when no other is there."""
     today = now.astimezone(LONDON).date()
     past = sorted({day for at in rows.taken if (day := at.astimezone(LONDON).date()) < today})
-    kept = {at: mw for at, mw in rows.taken.items() if at >= bodies.midnight(today)}
+    kept = {at: mw for at, mw in rows.taken.items() if at >= midnight(today)}
     if past and not kept:
         raise SourceUnavailable(
             f"{terms.title}: the portal still has the file for {past[-1]}, which is past. Try again later."
@@ -223,7 +223,7 @@ def _settled(file: _File, request: Request) -> str | None:
 
 
 def _days(first: date, number: int) -> tuple[datetime, datetime]:
-    return bodies.midnight(first), bodies.midnight(first + number * _DAY)
+    return midnight(first), midnight(first + number * _DAY)
 
 
 def _batch(terms: Terms, rows: bodies.Rows[datetime], missing: Iterable[datetime], marker: str | None) -> Batch:
