@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, Decimal
 from functools import partial
 
 import pytest
@@ -432,8 +432,10 @@ def _says(row, key, value):
     if (row["settlementDate"], Decimal(str(row["settlementPeriod"]))) != (day.isoformat(), period):
         return False
     if isinstance(value, Trade):
-        given = (row["dataProvider"], Decimal(str(row["price"])), Decimal(str(row["volume"])))
-        return given == (key[1], *value)
+        # The API's numbers have up to 18 decimals; what is put in here may have more, which are rounded away.
+        sent = Decimal(1).scaleb(-18)
+        price, volume = (Decimal(str(row[name])).quantize(sent, ROUND_HALF_EVEN) for name in ("price", "volume"))
+        return (row["dataProvider"], price, volume) == (key[1], *value)
     if "demand" in row:
         return 0 < value <= 100_000 and Decimal(str(row["demand"])) == value
     sell, buy = (Decimal(str(row[name])) for name in ("systemSellPrice", "systemBuyPrice"))
