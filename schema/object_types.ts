@@ -457,6 +457,8 @@ export interface OrchestrationDecision {
   source_dc_id: string | null;
   /** Where it is to run */
   target_dc_id: string | null;
+  /** The storage asset decided about */
+  storage_asset_id: string | null;
   /** The national signal the agent saw */
   input_grid_signal_id: string | null;
   /** The last committed pipeline run the agent saw */
@@ -479,10 +481,46 @@ export interface OrchestrationDecision {
   cost_saved_gbp: number | null;
   /** Power made available to a flexibility market [MW] */
   flexibility_contribution_mw: number | null;
+  /** What the agent saw: from it the decision recomputes */
+  inputs: Record<string, unknown>;
+  /** The action performed, and what it changed */
+  effect: Record<string, unknown>;
   /** True when Pylon generated the object; it exists nowhere else */
   is_simulated: boolean;
   /** When the row was created */
   decided_at: string;
+  /** Number in the operator's log, without gaps */
+  seq: number;
+  /** Canonical JSON of all the columns above: the bytes that are hashed */
+  content: string;
+  /** Hash of the decision before; zeros for the first */
+  prev_hash: string;
+  /** SHA-256 of prev_hash, seq and content, a line each */
+  hash: string;
+}
+
+/** A cap on what Pylon schedules at a data centre for a while; a blackout window is a cap of 0 MW. */
+export interface LoadLimit {
+  /** Primary key */
+  id: string;
+  /** The operator the row belongs to */
+  operator_id: string;
+  /** The data centre */
+  data_centre_id: string;
+  /** From when it holds */
+  starts_at: string;
+  /** Until when; null: until it is lifted */
+  ends_at: string | null;
+  /** Facility power that scheduled work may draw [MW] */
+  max_power_mw: number;
+  /** Why, in words */
+  reason: string;
+  /** The SCALE_DOWN that set it, if one did */
+  decision_id: string | null;
+  /** True when Pylon generated the object; it exists nowhere else */
+  is_simulated: boolean;
+  /** When the row was created */
+  created_at: string;
 }
 
 /** Every object type by its name. */
@@ -499,6 +537,7 @@ export interface ObjectTypes {
   Agent: Agent;
   AgentState: AgentState;
   OrchestrationDecision: OrchestrationDecision;
+  LoadLimit: LoadLimit;
 }
 
 /** The name of a link between two objects. */
@@ -510,6 +549,7 @@ export type LinkName =
   | "HAS_MIX"
   | "HAS_SIGNAL"
   | "HOSTED_BY"
+  | "LIMITS"
   | "LOCATED_IN"
   | "OPERATED_BY"
   | "ORIGINATED_AT"

@@ -7,10 +7,10 @@ declare
 begin
     if to_regclass('supabase_migrations.schema_migrations') is not null then
         execute 'select count(*) from supabase_migrations.schema_migrations where version = any ($1)'
-            into applied using array['20261122090000', '20261122140000'];
+            into applied using array['20261122090000', '20261122140000', '20261122180000'];
     end if;
-    if applied not in (0, 2) then
-        raise exception 'this database has % of Pylon''s 2 migrations', applied
+    if applied not in (0, 3) then
+        raise exception 'this database has % of Pylon''s 3 migrations', applied
             using hint = 'Run `pylon db migrate` or `supabase db push` to apply the rest.';
     end if;
     if applied = 0 and to_regclass('public.grid_signals') is not null then
@@ -373,6 +373,63 @@ comment on column public.agents.created_at is 'When the row was created';
 comment on column public.agents.updated_at is 'When the row last changed';
 create or replace trigger touch_updated_at before update on public.agents for each row execute function private.touch_updated_at();
 
+create table if not exists public.chain_heads (
+    operator_id uuid not null,
+    seq bigint not null default 0,
+    hash varchar(64) not null,
+    revision bigint not null default 0,
+    updated_at timestamptz not null default now(),
+    constraint chain_heads_pkey primary key (operator_id),
+    constraint chain_heads_seq_range check (seq >= 0),
+    constraint chain_heads_revision_range check (revision >= 0),
+    constraint chain_heads_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict
+);
+comment on table public.chain_heads is 'The end of one operator''s log; whoever changes anything of the operator holds its lock.';
+comment on column public.chain_heads.operator_id is 'The operator the row belongs to';
+comment on column public.chain_heads.seq is 'Number of the last decision; 0 before the first';
+comment on column public.chain_heads.hash is 'Hash of the last decision; zeros before the first';
+comment on column public.chain_heads.revision is 'Grows with every action, with a decision or without';
+comment on column public.chain_heads.updated_at is 'When the row last changed';
+create or replace trigger touch_updated_at before update on public.chain_heads for each row execute function private.touch_updated_at();
+
+create table if not exists public.idempotency_keys (
+    operator_id uuid not null,
+    key varchar(100) not null,
+    action varchar(100) not null,
+    request_digest varchar(64) not null,
+    response jsonb not null,
+    created_at timestamptz not null default now(),
+    constraint idempotency_keys_pkey primary key (operator_id, key),
+    constraint idempotency_keys_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict
+);
+comment on table public.idempotency_keys is 'An action that was performed under a key its client gave, and what was answered.';
+comment on column public.idempotency_keys.operator_id is 'The operator the row belongs to';
+comment on column public.idempotency_keys.key is 'The client''s key; unique per operator';
+comment on column public.idempotency_keys.action is 'The action';
+comment on column public.idempotency_keys.request_digest is 'SHA-256 of the canonical parameters';
+comment on column public.idempotency_keys.response is 'What was answered';
+comment on column public.idempotency_keys.created_at is 'When the row was created';
+create index if not exists idempotency_keys_operator_id_created_at_idx on public.idempotency_keys (operator_id, created_at);
+
+create table if not exists public.plan_inputs (
+    operator_id uuid not null,
+    digest varchar(64) not null,
+    content text not null,
+    created_at timestamptz not null default now(),
+    constraint plan_inputs_pkey primary key (operator_id, digest),
+    constraint plan_inputs_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict
+);
+comment on table public.plan_inputs is 'What planners saw, kept once under the hash of its canonical bytes; decisions name it.';
+comment on column public.plan_inputs.operator_id is 'The operator the row belongs to';
+comment on column public.plan_inputs.digest is 'SHA-256 of `content`';
+comment on column public.plan_inputs.content is 'Canonical JSON';
+comment on column public.plan_inputs.created_at is 'When the row was created';
+create index if not exists plan_inputs_operator_id_created_at_idx on public.plan_inputs (operator_id, created_at);
+create or replace trigger refuse_change before update or delete on public.plan_inputs for each row execute function private.refuse_change();
+create or replace trigger refuse_statement before update or delete or truncate on public.plan_inputs for each statement execute function private.refuse_change();
+alter table public.plan_inputs enable always trigger refuse_change;
+alter table public.plan_inputs enable always trigger refuse_statement;
+
 create table if not exists public.tariff_rates (
     id uuid not null default gen_random_uuid(),
     operator_id uuid not null,
@@ -692,75 +749,6 @@ comment on column public.generation_mix.fuel_type is 'Fuel';
 comment on column public.generation_mix.percentage is 'Share of generation, 0.00 to 100.00 [%]';
 comment on column public.generation_mix.fetched_at is 'When the value now stored was retrieved';
 
-create table if not exists public.orchestration_decisions (
-    id uuid not null default gen_random_uuid(),
-    decision_id varchar(100) not null,
-    operator_id uuid not null,
-    decision_type public.decision_type not null,
-    agent_id uuid,
-    workload_id uuid,
-    source_dc_id uuid,
-    target_dc_id uuid,
-    input_grid_signal_id uuid,
-    input_run_id uuid,
-    input_carbon_intensity integer,
-    input_grid_stress numeric(4,3),
-    input_price_gbp_mwh numeric(10,2),
-    reasoning text not null,
-    constraints_evaluated jsonb not null default '{}',
-    alternatives_considered jsonb not null default '{}',
-    carbon_saved_gco2 numeric(16,2),
-    cost_saved_gbp numeric(14,4),
-    flexibility_contribution_mw numeric(10,2),
-    is_simulated boolean not null default false,
-    decided_at timestamptz not null default now(),
-    constraint orchestration_decisions_pkey primary key (id),
-    constraint orchestration_decisions_operator_id_id_key unique (operator_id, id),
-    constraint orchestration_decisions_operator_id_decision_id_key unique (operator_id, decision_id),
-    constraint orchestration_decisions_input_carbon_intensity_range check (input_carbon_intensity >= 0),
-    constraint orchestration_decisions_input_grid_stress_range check (input_grid_stress >= 0 and input_grid_stress <= 1),
-    constraint orchestration_decisions_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
-    constraint orchestration_decisions_agent_id_fkey foreign key (operator_id, agent_id) references public.agents (operator_id, id) on delete restrict,
-    constraint orchestration_decisions_workload_id_fkey foreign key (operator_id, workload_id) references public.compute_workloads (operator_id, id) on delete restrict,
-    constraint orchestration_decisions_source_dc_id_fkey foreign key (operator_id, source_dc_id) references public.data_centres (operator_id, id) on delete restrict,
-    constraint orchestration_decisions_target_dc_id_fkey foreign key (operator_id, target_dc_id) references public.data_centres (operator_id, id) on delete restrict,
-    constraint orchestration_decisions_input_grid_signal_id_fkey foreign key (input_grid_signal_id) references public.grid_signals (id) on delete restrict,
-    constraint orchestration_decisions_input_run_id_fkey foreign key (input_run_id) references public.pipeline_runs (id) on delete restrict
-);
-comment on table public.orchestration_decisions is 'What an agent decided, on which inputs, and why. Append-only: never changed, never removed.';
-comment on column public.orchestration_decisions.id is 'Primary key';
-comment on column public.orchestration_decisions.decision_id is 'External id of the decision; unique per operator';
-comment on column public.orchestration_decisions.operator_id is 'The operator the row belongs to';
-comment on column public.orchestration_decisions.decision_type is 'What was decided';
-comment on column public.orchestration_decisions.agent_id is 'The agent that decided';
-comment on column public.orchestration_decisions.workload_id is 'The workload decided about';
-comment on column public.orchestration_decisions.source_dc_id is 'Where the workload would have run';
-comment on column public.orchestration_decisions.target_dc_id is 'Where it is to run';
-comment on column public.orchestration_decisions.input_grid_signal_id is 'The national signal the agent saw';
-comment on column public.orchestration_decisions.input_run_id is 'The last committed pipeline run the agent saw';
-comment on column public.orchestration_decisions.input_carbon_intensity is 'Carbon intensity at decision time [gCO2/kWh]';
-comment on column public.orchestration_decisions.input_grid_stress is 'Grid stress at decision time';
-comment on column public.orchestration_decisions.input_price_gbp_mwh is 'Price at decision time [GBP/MWh]';
-comment on column public.orchestration_decisions.reasoning is 'The reason in words, read off the cost terms';
-comment on column public.orchestration_decisions.constraints_evaluated is 'Limits checked';
-comment on column public.orchestration_decisions.alternatives_considered is 'Other options and their cost terms';
-comment on column public.orchestration_decisions.carbon_saved_gco2 is 'Carbon saved against run-now at origin; negative when more was emitted [gCO2]';
-comment on column public.orchestration_decisions.cost_saved_gbp is 'Cost saved against run-now at origin; negative when it cost more [GBP]';
-comment on column public.orchestration_decisions.flexibility_contribution_mw is 'Power made available to a flexibility market [MW]';
-comment on column public.orchestration_decisions.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
-comment on column public.orchestration_decisions.decided_at is 'When the row was created';
-create index if not exists orchestration_decisions_operator_id_decided_at_idx on public.orchestration_decisions (operator_id, decided_at desc);
-create index if not exists orchestration_decisions_operator_id_agent_id_idx on public.orchestration_decisions (operator_id, agent_id);
-create index if not exists orchestration_decisions_operator_id_workload_id_idx on public.orchestration_decisions (operator_id, workload_id);
-create index if not exists orchestration_decisions_operator_id_source_dc_id_idx on public.orchestration_decisions (operator_id, source_dc_id);
-create index if not exists orchestration_decisions_operator_id_target_dc_id_idx on public.orchestration_decisions (operator_id, target_dc_id);
-create index if not exists orchestration_decisions_input_grid_signal_id_idx on public.orchestration_decisions (input_grid_signal_id);
-create index if not exists orchestration_decisions_input_run_id_idx on public.orchestration_decisions (input_run_id);
-create or replace trigger refuse_change before update or delete on public.orchestration_decisions for each row execute function private.refuse_change();
-create or replace trigger refuse_statement before update or delete or truncate on public.orchestration_decisions for each statement execute function private.refuse_change();
-alter table public.orchestration_decisions enable always trigger refuse_change;
-alter table public.orchestration_decisions enable always trigger refuse_statement;
-
 create table if not exists public.workload_consumption (
     operator_id uuid not null,
     workload_id uuid not null,
@@ -780,6 +768,224 @@ comment on column public.workload_consumption.grid_signal_id is 'The half hour i
 comment on column public.workload_consumption.energy_kwh is 'Facility energy drawn in the half hour [kWh]';
 comment on column public.workload_consumption.recorded_at is 'When the row was created';
 create index if not exists workload_consumption_grid_signal_id_idx on public.workload_consumption (grid_signal_id);
+
+create table if not exists public.orchestration_decisions (
+    id uuid not null default gen_random_uuid(),
+    decision_id varchar(100) not null,
+    operator_id uuid not null,
+    decision_type public.decision_type not null,
+    agent_id uuid,
+    workload_id uuid,
+    source_dc_id uuid,
+    target_dc_id uuid,
+    storage_asset_id uuid,
+    input_grid_signal_id uuid,
+    input_run_id uuid,
+    input_carbon_intensity integer,
+    input_grid_stress numeric(4,3),
+    input_price_gbp_mwh numeric(10,2),
+    reasoning text not null,
+    constraints_evaluated jsonb not null default '{}',
+    alternatives_considered jsonb not null default '{}',
+    carbon_saved_gco2 numeric(16,2),
+    cost_saved_gbp numeric(14,4),
+    flexibility_contribution_mw numeric(10,2),
+    inputs jsonb not null default '{}',
+    effect jsonb not null default '{}',
+    is_simulated boolean not null default false,
+    decided_at timestamptz not null default now(),
+    seq bigint not null,
+    content text not null,
+    prev_hash varchar(64) not null,
+    hash varchar(64) not null,
+    constraint orchestration_decisions_pkey primary key (id),
+    constraint orchestration_decisions_operator_id_id_key unique (operator_id, id),
+    constraint orchestration_decisions_operator_id_decision_id_key unique (operator_id, decision_id),
+    constraint orchestration_decisions_operator_id_seq_key unique (operator_id, seq),
+    constraint orchestration_decisions_input_carbon_intensity_range check (input_carbon_intensity >= 0),
+    constraint orchestration_decisions_input_grid_stress_range check (input_grid_stress >= 0 and input_grid_stress <= 1),
+    constraint orchestration_decisions_seq_range check (seq >= 1),
+    constraint orchestration_decisions_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint orchestration_decisions_agent_id_fkey foreign key (operator_id, agent_id) references public.agents (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_workload_id_fkey foreign key (operator_id, workload_id) references public.compute_workloads (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_source_dc_id_fkey foreign key (operator_id, source_dc_id) references public.data_centres (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_target_dc_id_fkey foreign key (operator_id, target_dc_id) references public.data_centres (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_storage_asset_id_fkey foreign key (operator_id, storage_asset_id) references public.storage_assets (operator_id, id) on delete restrict,
+    constraint orchestration_decisions_input_grid_signal_id_fkey foreign key (input_grid_signal_id) references public.grid_signals (id) on delete restrict,
+    constraint orchestration_decisions_input_run_id_fkey foreign key (input_run_id) references public.pipeline_runs (id) on delete restrict
+);
+comment on table public.orchestration_decisions is 'What an agent decided, on which inputs, and why. Append-only: never changed, never removed.';
+comment on column public.orchestration_decisions.id is 'Primary key';
+comment on column public.orchestration_decisions.decision_id is 'External id of the decision; unique per operator';
+comment on column public.orchestration_decisions.operator_id is 'The operator the row belongs to';
+comment on column public.orchestration_decisions.decision_type is 'What was decided';
+comment on column public.orchestration_decisions.agent_id is 'The agent that decided';
+comment on column public.orchestration_decisions.workload_id is 'The workload decided about';
+comment on column public.orchestration_decisions.source_dc_id is 'Where the workload would have run';
+comment on column public.orchestration_decisions.target_dc_id is 'Where it is to run';
+comment on column public.orchestration_decisions.storage_asset_id is 'The storage asset decided about';
+comment on column public.orchestration_decisions.input_grid_signal_id is 'The national signal the agent saw';
+comment on column public.orchestration_decisions.input_run_id is 'The last committed pipeline run the agent saw';
+comment on column public.orchestration_decisions.input_carbon_intensity is 'Carbon intensity at decision time [gCO2/kWh]';
+comment on column public.orchestration_decisions.input_grid_stress is 'Grid stress at decision time';
+comment on column public.orchestration_decisions.input_price_gbp_mwh is 'Price at decision time [GBP/MWh]';
+comment on column public.orchestration_decisions.reasoning is 'The reason in words, read off the cost terms';
+comment on column public.orchestration_decisions.constraints_evaluated is 'Limits checked';
+comment on column public.orchestration_decisions.alternatives_considered is 'Other options and their cost terms';
+comment on column public.orchestration_decisions.carbon_saved_gco2 is 'Carbon saved against run-now at origin; negative when more was emitted [gCO2]';
+comment on column public.orchestration_decisions.cost_saved_gbp is 'Cost saved against run-now at origin; negative when it cost more [GBP]';
+comment on column public.orchestration_decisions.flexibility_contribution_mw is 'Power made available to a flexibility market [MW]';
+comment on column public.orchestration_decisions.inputs is 'What the agent saw: from it the decision recomputes';
+comment on column public.orchestration_decisions.effect is 'The action performed, and what it changed';
+comment on column public.orchestration_decisions.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.orchestration_decisions.decided_at is 'When the row was created';
+comment on column public.orchestration_decisions.seq is 'Number in the operator''s log, without gaps';
+comment on column public.orchestration_decisions.content is 'Canonical JSON of all the columns above: the bytes that are hashed';
+comment on column public.orchestration_decisions.prev_hash is 'Hash of the decision before; zeros for the first';
+comment on column public.orchestration_decisions.hash is 'SHA-256 of prev_hash, seq and content, a line each';
+create index if not exists orchestration_decisions_operator_id_decided_at_idx on public.orchestration_decisions (operator_id, decided_at desc);
+create index if not exists orchestration_decisions_operator_id_agent_id_idx on public.orchestration_decisions (operator_id, agent_id);
+create index if not exists orchestration_decisions_operator_id_workload_id_idx on public.orchestration_decisions (operator_id, workload_id);
+create index if not exists orchestration_decisions_operator_id_source_dc_id_idx on public.orchestration_decisions (operator_id, source_dc_id);
+create index if not exists orchestration_decisions_operator_id_target_dc_id_idx on public.orchestration_decisions (operator_id, target_dc_id);
+create index if not exists orchestration_decisions_operator_id_storage_asset_id_idx on public.orchestration_decisions (operator_id, storage_asset_id);
+create index if not exists orchestration_decisions_input_grid_signal_id_idx on public.orchestration_decisions (input_grid_signal_id);
+create index if not exists orchestration_decisions_input_run_id_idx on public.orchestration_decisions (input_run_id);
+create or replace trigger refuse_change before update or delete on public.orchestration_decisions for each row execute function private.refuse_change();
+create or replace trigger refuse_statement before update or delete or truncate on public.orchestration_decisions for each statement execute function private.refuse_change();
+alter table public.orchestration_decisions enable always trigger refuse_change;
+alter table public.orchestration_decisions enable always trigger refuse_statement;
+
+create table if not exists public.decision_outcomes (
+    operator_id uuid not null,
+    decision_id uuid not null,
+    workload_id uuid,
+    recorded_at timestamptz not null,
+    decided_energy_kwh numeric(14,2),
+    decided_carbon_gco2 numeric(16,2),
+    decided_cost_gbp numeric(14,4),
+    actual_energy_kwh numeric(14,2),
+    actual_carbon_gco2 numeric(16,2),
+    actual_cost_gbp numeric(14,4),
+    baseline_carbon_gco2 numeric(16,2),
+    baseline_cost_gbp numeric(14,4),
+    baseline_infeasible varchar(100),
+    carbon_saved_gco2 numeric(16,2),
+    cost_saved_gbp numeric(14,4),
+    detail jsonb not null default '{}',
+    is_simulated boolean not null default false,
+    constraint decision_outcomes_pkey primary key (operator_id, decision_id),
+    constraint decision_outcomes_decided_energy_kwh_range check (decided_energy_kwh >= 0),
+    constraint decision_outcomes_actual_energy_kwh_range check (actual_energy_kwh >= 0),
+    constraint decision_outcomes_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint decision_outcomes_decision_id_fkey foreign key (operator_id, decision_id) references public.orchestration_decisions (operator_id, id) on delete restrict,
+    constraint decision_outcomes_workload_id_fkey foreign key (operator_id, workload_id) references public.compute_workloads (operator_id, id) on delete restrict
+);
+comment on table public.decision_outcomes is 'What came of a decision, set beside what it expected.';
+comment on column public.decision_outcomes.operator_id is 'The operator the row belongs to';
+comment on column public.decision_outcomes.decision_id is 'The decision';
+comment on column public.decision_outcomes.workload_id is 'The workload it placed';
+comment on column public.decision_outcomes.recorded_at is 'When the outcome was known';
+comment on column public.decision_outcomes.decided_energy_kwh is 'Energy expected [kWh]';
+comment on column public.decision_outcomes.decided_carbon_gco2 is 'Carbon expected [gCO2]';
+comment on column public.decision_outcomes.decided_cost_gbp is 'Energy cost expected [GBP]';
+comment on column public.decision_outcomes.actual_energy_kwh is 'Energy drawn [kWh]';
+comment on column public.decision_outcomes.actual_carbon_gco2 is 'Carbon emitted [gCO2]';
+comment on column public.decision_outcomes.actual_cost_gbp is 'Energy cost [GBP]';
+comment on column public.decision_outcomes.baseline_carbon_gco2 is 'Carbon of the baseline (run now at origin; idle), as signals turned out [gCO2]';
+comment on column public.decision_outcomes.baseline_cost_gbp is 'Energy cost of the baseline, as signals turned out [GBP]';
+comment on column public.decision_outcomes.baseline_infeasible is 'The limit that the baseline would have broken; null when none';
+comment on column public.decision_outcomes.carbon_saved_gco2 is 'Baseline less actual; negative is a loss [gCO2]';
+comment on column public.decision_outcomes.cost_saved_gbp is 'Baseline less actual; negative is a loss [GBP]';
+comment on column public.decision_outcomes.detail is 'What was missing, and which values were simulated';
+comment on column public.decision_outcomes.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+create index if not exists decision_outcomes_operator_id_recorded_at_idx on public.decision_outcomes (operator_id, recorded_at desc);
+create index if not exists decision_outcomes_operator_id_workload_id_idx on public.decision_outcomes (operator_id, workload_id);
+create or replace trigger refuse_change before update or delete on public.decision_outcomes for each row execute function private.refuse_change();
+create or replace trigger refuse_statement before update or delete or truncate on public.decision_outcomes for each statement execute function private.refuse_change();
+alter table public.decision_outcomes enable always trigger refuse_change;
+alter table public.decision_outcomes enable always trigger refuse_statement;
+
+create table if not exists public.load_limits (
+    id uuid not null default gen_random_uuid(),
+    operator_id uuid not null,
+    data_centre_id uuid not null,
+    starts_at timestamptz not null,
+    ends_at timestamptz,
+    max_power_mw numeric(10,2) not null,
+    reason text not null,
+    decision_id uuid,
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    constraint load_limits_pkey primary key (id),
+    constraint load_limits_operator_id_id_key unique (operator_id, id),
+    constraint load_limits_max_power_mw_range check (max_power_mw >= 0),
+    constraint load_limits_ends_after_start check (ends_at is null or ends_at >= starts_at),
+    constraint load_limits_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint load_limits_data_centre_id_fkey foreign key (operator_id, data_centre_id) references public.data_centres (operator_id, id) on delete cascade,
+    constraint load_limits_decision_id_fkey foreign key (operator_id, decision_id) references public.orchestration_decisions (operator_id, id) on delete restrict
+);
+comment on table public.load_limits is 'A cap on what Pylon schedules at a data centre for a while; a blackout window is a cap of 0 MW.';
+comment on column public.load_limits.id is 'Primary key';
+comment on column public.load_limits.operator_id is 'The operator the row belongs to';
+comment on column public.load_limits.data_centre_id is 'The data centre';
+comment on column public.load_limits.starts_at is 'From when it holds';
+comment on column public.load_limits.ends_at is 'Until when; null: until it is lifted';
+comment on column public.load_limits.max_power_mw is 'Facility power that scheduled work may draw [MW]';
+comment on column public.load_limits.reason is 'Why, in words';
+comment on column public.load_limits.decision_id is 'The SCALE_DOWN that set it, if one did';
+comment on column public.load_limits.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.load_limits.created_at is 'When the row was created';
+create index if not exists load_limits_operator_id_data_centre_id_ends_at_idx on public.load_limits (operator_id, data_centre_id, ends_at);
+create index if not exists load_limits_operator_id_decision_id_idx on public.load_limits (operator_id, decision_id);
+
+create table if not exists public.storage_dispatches (
+    operator_id uuid not null,
+    storage_asset_id uuid not null,
+    starts_at timestamptz not null,
+    power_mw numeric(10,3) not null,
+    decision_id uuid not null,
+    stored_mwh numeric(10,2),
+    executed_at timestamptz,
+    constraint storage_dispatches_pkey primary key (operator_id, storage_asset_id, starts_at),
+    constraint storage_dispatches_stored_mwh_range check (stored_mwh >= 0),
+    constraint storage_dispatches_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint storage_dispatches_storage_asset_id_fkey foreign key (operator_id, storage_asset_id) references public.storage_assets (operator_id, id) on delete cascade,
+    constraint storage_dispatches_decision_id_fkey foreign key (operator_id, decision_id) references public.orchestration_decisions (operator_id, id) on delete restrict
+);
+comment on table public.storage_dispatches is 'What a storage asset is to do, or did, in one half hour.';
+comment on column public.storage_dispatches.operator_id is 'The operator the row belongs to';
+comment on column public.storage_dispatches.storage_asset_id is 'The asset';
+comment on column public.storage_dispatches.starts_at is 'Start of the half hour';
+comment on column public.storage_dispatches.power_mw is 'Mean power at the connection; positive discharges [MW]';
+comment on column public.storage_dispatches.decision_id is 'The SCHEDULE_DISCHARGE that set it';
+comment on column public.storage_dispatches.stored_mwh is 'Energy stored after it; null until it has been carried out [MWh]';
+comment on column public.storage_dispatches.executed_at is 'When it was carried out';
+create index if not exists storage_dispatches_operator_id_decision_id_idx on public.storage_dispatches (operator_id, decision_id);
+
+create table if not exists public.workload_placements (
+    operator_id uuid not null,
+    workload_id uuid not null,
+    starts_at timestamptz not null,
+    ends_at timestamptz not null,
+    data_centre_id uuid not null,
+    decision_id uuid not null,
+    constraint workload_placements_pkey primary key (operator_id, workload_id, starts_at),
+    constraint workload_placements_ends_after_start check (ends_at > starts_at),
+    constraint workload_placements_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint workload_placements_workload_id_fkey foreign key (operator_id, workload_id) references public.compute_workloads (operator_id, id) on delete cascade,
+    constraint workload_placements_data_centre_id_fkey foreign key (operator_id, data_centre_id) references public.data_centres (operator_id, id) on delete restrict,
+    constraint workload_placements_decision_id_fkey foreign key (operator_id, decision_id) references public.orchestration_decisions (operator_id, id) on delete restrict
+);
+comment on table public.workload_placements is 'One unbroken stretch of time in which a workload runs, or is to run, at a data centre.';
+comment on column public.workload_placements.operator_id is 'The operator the row belongs to';
+comment on column public.workload_placements.workload_id is 'The workload that was placed';
+comment on column public.workload_placements.starts_at is 'When the stretch begins';
+comment on column public.workload_placements.ends_at is 'When it ends';
+comment on column public.workload_placements.data_centre_id is 'Where';
+comment on column public.workload_placements.decision_id is 'The decision that placed it';
+create index if not exists workload_placements_operator_id_data_centre_id_ends_at_idx on public.workload_placements (operator_id, data_centre_id, ends_at);
+create index if not exists workload_placements_operator_id_decision_id_idx on public.workload_placements (operator_id, decision_id);
 
 -- Monthly partitions of signal_vintages live in schema private: clients reach them through the parent alone.
 
@@ -1224,6 +1430,30 @@ create policy tenant_rows on public.agents for all to authenticated, pylon_actor
 grant select on public.agents to authenticated, service_role;
 grant select, insert, update, delete on public.agents to pylon_actor;
 
+alter table public.chain_heads enable row level security;
+alter table public.chain_heads force row level security;
+revoke all on public.chain_heads from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.chain_heads;
+create policy tenant_rows on public.chain_heads for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.chain_heads to authenticated, service_role;
+grant select, insert, update, delete on public.chain_heads to pylon_actor;
+
+alter table public.idempotency_keys enable row level security;
+alter table public.idempotency_keys force row level security;
+revoke all on public.idempotency_keys from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.idempotency_keys;
+create policy tenant_rows on public.idempotency_keys for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.idempotency_keys to authenticated, service_role;
+grant select, insert, update, delete on public.idempotency_keys to pylon_actor;
+
+alter table public.plan_inputs enable row level security;
+alter table public.plan_inputs force row level security;
+revoke all on public.plan_inputs from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.plan_inputs;
+create policy tenant_rows on public.plan_inputs for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.plan_inputs to authenticated, service_role;
+grant select, insert on public.plan_inputs to pylon_actor;
+
 alter table public.tariff_rates enable row level security;
 alter table public.tariff_rates force row level security;
 revoke all on public.tariff_rates from public, anon, authenticated, service_role;
@@ -1284,6 +1514,14 @@ create policy ingest_rows on public.generation_mix for all to pylon_ingest using
 grant select on public.generation_mix to anon, authenticated, service_role, pylon_actor, pylon_catalog;
 grant select, insert, update, delete on public.generation_mix to pylon_ingest;
 
+alter table public.workload_consumption enable row level security;
+alter table public.workload_consumption force row level security;
+revoke all on public.workload_consumption from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.workload_consumption;
+create policy tenant_rows on public.workload_consumption for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.workload_consumption to authenticated, service_role;
+grant select, insert, update, delete on public.workload_consumption to pylon_actor;
+
 alter table public.orchestration_decisions enable row level security;
 alter table public.orchestration_decisions force row level security;
 revoke all on public.orchestration_decisions from public, anon, authenticated, service_role;
@@ -1292,13 +1530,37 @@ create policy tenant_rows on public.orchestration_decisions for all to authentic
 grant select on public.orchestration_decisions to authenticated, service_role;
 grant select, insert on public.orchestration_decisions to pylon_actor;
 
-alter table public.workload_consumption enable row level security;
-alter table public.workload_consumption force row level security;
-revoke all on public.workload_consumption from public, anon, authenticated, service_role;
-drop policy if exists tenant_rows on public.workload_consumption;
-create policy tenant_rows on public.workload_consumption for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
-grant select on public.workload_consumption to authenticated, service_role;
-grant select, insert, update, delete on public.workload_consumption to pylon_actor;
+alter table public.decision_outcomes enable row level security;
+alter table public.decision_outcomes force row level security;
+revoke all on public.decision_outcomes from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.decision_outcomes;
+create policy tenant_rows on public.decision_outcomes for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.decision_outcomes to authenticated, service_role;
+grant select, insert on public.decision_outcomes to pylon_actor;
+
+alter table public.load_limits enable row level security;
+alter table public.load_limits force row level security;
+revoke all on public.load_limits from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.load_limits;
+create policy tenant_rows on public.load_limits for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.load_limits to authenticated, service_role;
+grant select, insert, update, delete on public.load_limits to pylon_actor;
+
+alter table public.storage_dispatches enable row level security;
+alter table public.storage_dispatches force row level security;
+revoke all on public.storage_dispatches from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.storage_dispatches;
+create policy tenant_rows on public.storage_dispatches for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.storage_dispatches to authenticated, service_role;
+grant select, insert, update, delete on public.storage_dispatches to pylon_actor;
+
+alter table public.workload_placements enable row level security;
+alter table public.workload_placements force row level security;
+revoke all on public.workload_placements from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.workload_placements;
+create policy tenant_rows on public.workload_placements for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.workload_placements to authenticated, service_role;
+grant select, insert, update, delete on public.workload_placements to pylon_actor;
 
 -- What crosses from one operator to another, all of it.
 --
@@ -1359,7 +1621,8 @@ create table if not exists supabase_migrations.schema_migrations (
 );
 insert into supabase_migrations.schema_migrations (version, name) values
     ('20261122090000', 'backbone'),
-    ('20261122140000', 'every_source')
+    ('20261122140000', 'every_source'),
+    ('20261122180000', 'deciding')
 on conflict (version) do nothing;
 
 commit;

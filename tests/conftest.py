@@ -218,6 +218,8 @@ def _sample(spec: ColumnSpec) -> Any:
     if spec.enum:
         return next(iter(spec.enum))
     kind = spec.sql_type.partition("(")[0]
+    if kind == "bigint":
+        return number
     if kind in ("integer", "numeric", "double precision"):
         return min(max(spec.ge or 0, 1), spec.le or 1)
     return {

@@ -26,6 +26,7 @@ from pylon.ontology.types import (
     Ref,
     Scope,
     ShortText,
+    Sql,
     Table,
     Text,
     Word,
@@ -52,10 +53,10 @@ class Agent(ObjectType):
     config: Annotated[Json, Column(default="'{}'"), Field(description="Agent configuration")] = {}
     status: Annotated[AgentStatus, Field(description="What the agent is doing")] = AgentStatus.IDLE
     last_action_at: Annotated[
-        Instant | None, Column(writer="services.synthesise"), Field(description="When the agent last acted")
+        Instant | None, Column(writer="services.perform_action"), Field(description="When the agent last acted")
     ] = None
     current_task: Annotated[
-        Json | None, Column(writer="services.synthesise"), Field(description="What the agent works on")
+        Json | None, Column(writer="services.run_agents"), Field(description="What the agent works on")
     ] = None
     is_simulated: IsSimulated = False
     created_at: CreatedAt
@@ -87,13 +88,14 @@ class OrchestrationDecision(ObjectType):
     table: ClassVar[Table] = Table(
         "orchestration_decisions",
         Scope.TENANT,
-        unique=(("operator_id", "id"), ("operator_id", "decision_id")),
+        unique=(("operator_id", "id"), ("operator_id", "decision_id"), ("operator_id", "seq")),
         indexes=(
             Index("operator_id, decided_at desc"),
             Index("operator_id, agent_id"),
             Index("operator_id, workload_id"),
             Index("operator_id, source_dc_id"),
             Index("operator_id, target_dc_id"),
+            Index("operator_id, storage_asset_id"),
             Index("input_grid_signal_id"),
             Index("input_run_id"),
         ),
@@ -117,6 +119,11 @@ class OrchestrationDecision(ObjectType):
         UUID | None, Ref("DataCentre"), Field(description="Where the workload would have run")
     ] = None
     target_dc_id: Annotated[UUID | None, Ref("DataCentre"), Field(description="Where it is to run")] = None
+    storage_asset_id: Annotated[
+        UUID | None,
+        Ref("StorageAsset", "AFFECTS", doc="Decision affects this storage asset"),
+        Field(description="The storage asset decided about"),
+    ] = None
     input_grid_signal_id: Annotated[
         UUID | None, Ref("GridSignal"), Field(description="The national signal the agent saw")
     ] = None
@@ -145,5 +152,21 @@ class OrchestrationDecision(ObjectType):
     flexibility_contribution_mw: Annotated[
         Megawatts | None, Field(description="Power made available to a flexibility market")
     ] = None
+    inputs: Annotated[
+        Json, Column(default="'{}'"), Field(description="What the agent saw: from it the decision recomputes")
+    ] = {}
+    effect: Annotated[
+        Json, Column(default="'{}'"), Field(description="The action performed, and what it changed")
+    ] = {}
     is_simulated: IsSimulated = False
     decided_at: CreatedAt
+    seq: Annotated[int, Sql("bigint"), Field(ge=1, description="Number in the operator's log, without gaps")]
+    content: Annotated[
+        Text, Field(description="Canonical JSON of all the columns above: the bytes that are hashed")
+    ]
+    prev_hash: Annotated[
+        str, Sql("varchar(64)"), Field(description="Hash of the decision before; zeros for the first")
+    ]
+    hash: Annotated[
+        str, Sql("varchar(64)"), Field(description="SHA-256 of prev_hash, seq and content, a line each")
+    ]

@@ -112,7 +112,7 @@ class DataCentre(ObjectType):
     ] = None
     current_load_percentage: Annotated[
         Percentage | None,
-        Column(writer="services.synthesise"),
+        Column(writer="services.execute"),
         Field(ge=0, le=100, description="Present draw as a share of total_capacity_mw"),
     ] = None
     current_carbon_intensity: Annotated[
@@ -175,12 +175,12 @@ class StorageAsset(ObjectType):
     ] = Decimal(85)
     current_charge_mwh: Annotated[
         MegawattHours | None,
-        Column(writer="services.synthesise"),
+        Column(writer="services.execute"),
         Field(ge=0, description="Energy stored now"),
     ] = None
     current_charge_percentage: Annotated[
         Percentage | None,
-        Column(writer="services.synthesise"),
+        Column(writer="services.execute"),
         Field(ge=0, le=100, description="State of charge: current_charge_mwh / capacity_mwh"),
     ] = None
     status: Annotated[StorageStatus, Field(description="What the asset is doing")] = StorageStatus.IDLE

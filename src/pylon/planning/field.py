@@ -1,0 +1,135 @@
+"""The field a planner decides on: sites, half hours, prices, carbon, stress and room, as arrays; and the job.
+
+Time is in minutes from the start of the field's first half hour, so that a job may start inside a half hour and its
+energy is still exact. Power and energy are the facility's (IT x PUE) unless a name says IT. NaN is unknown;
+infinite room is a resource that a site does not limit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["HALF_HOUR_MINS", "RESOURCES", "Field", "Floats", "Job", "Option", "Terms", "Weights"]
+
+Floats = NDArray[np.float64]
+
+HALF_HOUR_MINS: Final = 30
+
+RESOURCES: Final = ("power_mw", "gpus", "cpu_cores", "memory_gb")
+"""What a job takes up at a site, in the order of `Field.room`: facility power in MW, then counts and GB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """What every site costs and has room for in every half hour. D sites, T half hours."""
+
+    price_gbp_mwh: Floats
+    """(D, T). What the site pays for energy: its tariff, or the wholesale price."""
+    carbon_gco2_kwh: Floats
+    """(D, T). Carbon intensity of the site's region."""
+    stress: Floats
+    """(T,). Grid stress score, 0 to 1."""
+    scarcity_gbp_mwh: Floats
+    """(D, T). What a standing plan says that room is worth; zero without a plan. Never NaN."""
+    room: Floats
+    """(4, D, T). What is free of each of `RESOURCES`; negative where more is taken than a limit now allows."""
+    is_open: NDArray[np.bool_]
+    """(D,). Whether the site takes new work at all."""
+    pue: Floats
+    """(D,). Facility power / IT power."""
+
+    @property
+    def sites(self) -> int:
+        """D, the number of sites."""
+        return int(self.room.shape[1])
+
+    @property
+    def half_hours(self) -> int:
+        """T, the number of half hours."""
+        return int(self.room.shape[2])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weights:
+    """What an operator makes of what is not money."""
+
+    carbon_price_gbp_t: float
+    stress_price_gbp_mwh: float
+    """At stress 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One workload, as numbers. NaN in a cap or a value means that there is none."""
+
+    it_power_mw: float
+    duration_mins: int
+    arrived_mins: float
+    """When it arrived; negative when before the field began. Waiting is counted from here."""
+    earliest_mins: float
+    """The first moment at which it may run: now, or later."""
+    latest_end_mins: float
+    """It must have ended by then: its deadline, or the end of its deferral window, whichever comes first."""
+    interruptible: bool
+    gpus: float
+    cpu_cores: float
+    memory_gb: float
+    carbon_cap_gco2_kwh: float
+    max_price_gbp: float
+    value_gbp: float
+    """A job whose cheapest option costs more than this in all is not worth running. NaN: it always is."""
+    migration_gbp: float
+    wait_gbp_per_hour: float
+    origin: int
+    """Index of the site where it would run if nobody moved it; -1 when that is none of these sites."""
+    allowed: NDArray[np.bool_]
+    """(D,). Sites whose region the job allows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an option costs, by reason, in GBP. `scarcity` is what the room is worth to others; nobody is paid it."""
+
+    energy: float
+    carbon: float
+    stress: float
+    migration: float
+    wait: float
+    scarcity: float
+
+    @property
+    def total(self) -> float:
+        """The sum that the planner makes small: the terms that are known, added up in the order of the fields."""
+        terms = (self.energy, self.carbon, self.stress, self.migration, self.wait, self.scarcity)
+        return math.fsum(term for term in terms if not math.isnan(term))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Option:
+    """One place and time for a job, what it costs, and the limit that forbids it if one does."""
+
+    site: int
+    spans: tuple[tuple[float, float], ...]
+    """When it runs: [begins, ends) in minutes, in order, not touching. One span unless it is interrupted."""
+    energy_mwh: float
+    carbon_kg: float
+    terms: Terms
+    stress_unknown_mins: float = 0.0
+    """For how much of its time the stress is not known, and so not in the sum."""
+    refused_by: str | None = None
+    """The first limit of `planning.arrival.LIMITS` that forbids it; None when none does."""
+
+    @property
+    def begins(self) -> float:
+        """When it first runs."""
+        return self.spans[0][0]
+
+    @property
+    def ends(self) -> float:
+        """When it is done."""
+        return self.spans[-1][1]
