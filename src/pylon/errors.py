@@ -4,7 +4,7 @@
     ├── SourceError         SourceUnavailable · SourceChanged
     ├── StoreError          StoreUnavailable · ServerUnavailable · SchemaMismatch · LeaseHeld · LeaseLost
     ├── DecisionError
-    └── RequestError        NotFound · Conflict · Forbidden · Invalid · TooCostly
+    └── RequestError        NotFound · Conflict · Refused · Forbidden · Invalid · TooCostly
 
 A message names what was wrong, what is valid and what to do next. The class docstring is the default message.
 The HTTP status is data here; only `pylon.interfaces` sends it.
@@ -23,6 +23,7 @@ __all__ = [
     "LeaseLost",
     "NotFound",
     "PylonError",
+    "Refused",
     "RequestError",
     "SchemaMismatch",
     "ServerUnavailable",
@@ -150,6 +151,23 @@ class Conflict(RequestError):
 
     code = "conflict"
     status = 409
+
+
+class Refused(RequestError):
+    """The state of things does not allow this action; nothing was changed."""
+
+    code = "refused"
+    status = 409
+
+    @classmethod
+    def because(cls, code: str, detail: str, /, **about: Any) -> Refused:
+        """Return the refusal for one reason: the criterion's code, what is wrong and what to do, and the facts."""
+        return cls(detail, refusals=[{"code": code, "detail": detail, **about}])
+
+    @property
+    def refusals(self) -> list[dict[str, Any]]:
+        """Every reason: `code` (a criterion of the action), `detail`, and the facts it is about."""
+        return list(self.extra.get("refusals", ()))
 
 
 class Forbidden(RequestError):

@@ -267,6 +267,46 @@ create policy tenant_rows on public.workload_placements for all to authenticated
 grant select on public.workload_placements to authenticated, service_role;
 grant select, insert, update, delete on public.workload_placements to pylon_actor;
 
+-- What crosses from one operator to another, all of it.
+--
+-- The market catalog crosses through one flag: what an operator has published, pylon_catalog may read,
+-- and of that only the columns an offer needs.
+
+drop policy if exists published_rows on public.data_centres;
+create policy published_rows on public.data_centres for select to pylon_catalog using (published);
+
+drop policy if exists published_rows on public.operators;
+create policy published_rows on public.operators for select to pylon_catalog
+    using (id in (select d.operator_id from public.data_centres d where d.published));
+
+drop policy if exists published_rows on public.compute_workloads;
+create policy published_rows on public.compute_workloads for select to pylon_catalog
+    using (host_dc_id in (select d.id from public.data_centres d where d.published));
+
+drop policy if exists published_rows on public.workload_placements;
+create policy published_rows on public.workload_placements for select to pylon_catalog
+    using (data_centre_id in (select d.id from public.data_centres d where d.published));
+
+grant select (id, name, operator_type, is_simulated) on public.operators to pylon_catalog;
+grant select (id, dc_id, name, operator_id, region_id, pue, total_capacity_mw, flexibility_rating,
+              ramp_rate_mw_per_min, base_load_mw, gpu_count, status, published, is_simulated) on public.data_centres to pylon_catalog;
+grant select (id, host_dc_id, operator_id, status, created_at, scheduled_start, started_at, duration_mins, power_kw)
+    on public.compute_workloads to pylon_catalog;
+grant select (operator_id, workload_id, data_centre_id, starts_at, ends_at)
+    on public.workload_placements to pylon_catalog;
+
+-- The pipeline keeps one figure of every data centre, and its label, current, and sees no more of it than it needs for that.
+
+drop policy if exists carbon_read on public.data_centres;
+create policy carbon_read on public.data_centres for select to pylon_ingest using (true);
+
+drop policy if exists carbon_refresh on public.data_centres;
+create policy carbon_refresh on public.data_centres for update to pylon_ingest using (true) with check (true);
+
+grant select (id, region_id, current_carbon_intensity, current_carbon_source),
+      update (current_carbon_intensity, current_carbon_source)
+    on public.data_centres to pylon_ingest;
+
 -- The log of decisions: one chain an operator. A row's `content` is the canonical JSON of all its other columns, made by
 -- the application; its hash is the SHA-256, in hexadecimal, of the hash before it, its number and its content, with a
 -- line feed between each. Before the first row stand 64 zeros. docs/decisions/0021.
@@ -320,14 +360,15 @@ create or replace function public.check_decisions(p_operator_id uuid, p_after bi
 returns table (checked bigint, last_seq bigint, last_hash text, fault_seq bigint, fault text)
 language plpgsql stable set search_path = '' as $$
 declare
-    d public.orchestration_decisions;
+    d    public.orchestration_decisions;
+    said public.orchestration_decisions;
 begin
     checked := 0;
     last_seq := p_after;
     last_hash := p_hash;
     for d in
         select o.* from public.orchestration_decisions o
-        where o.operator_id = p_operator_id and o.seq <= p_upto and (o.seq > p_after or p_after = 0)
+        where o.operator_id = p_operator_id and o.seq > p_after and o.seq <= p_upto
         order by o.seq
     loop
         fault := case
@@ -339,11 +380,12 @@ begin
         end;
         if fault is null then
             begin
-                -- Byte for byte: 1.0 in the place of 1 is a difference too.
-                if not d *= jsonb_populate_record(
-                    jsonb_populate_record(null::public.orchestration_decisions, d.content::jsonb),
-                    jsonb_build_object('seq', d.seq, 'content', d.content, 'prev_hash', d.prev_hash, 'hash', d.hash))
-                then
+                said := jsonb_populate_record(null::public.orchestration_decisions, d.content::jsonb);
+                said.seq := d.seq;
+                said.content := d.content;
+                said.prev_hash := d.prev_hash;
+                said.hash := d.hash;
+                if not d *= said then  -- byte for byte: 1.0 in the place of 1 is a difference too
                     fault := 'columns_differ';
                 end if;
             exception when data_exception then

@@ -40,7 +40,8 @@ class Booking:
 
     data_centre_id: UUID
     spans: tuple[Span, ...]
-    decision_id: UUID
+    decision_id: UUID | None
+    """None for work that was placed by hand, without a decision."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

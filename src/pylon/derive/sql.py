@@ -102,6 +102,7 @@ def _body(*, if_absent: bool) -> str:
         *(_access(row) for row in tables),
         fragment("70_crossings"),
         _function_grants(),
+        fragment("80_log"),
     ]
     return "\n".join(part.strip() + "\n" for part in parts)
 

@@ -25,11 +25,14 @@ from starlette.exceptions import HTTPException
 from pylon import __doc__ as tagline
 from pylon._version import VERSION
 from pylon.errors import Invalid, NotFound, PylonError, RequestError, StoreUnavailable
+from pylon.interfaces.audit_api import add_audit
+from pylon.interfaces.decisions_api import add_decisions
 from pylon.interfaces.gate import Asgi, Gate, Message, Receive, Scope, Send, problem_bytes, unexpected
 from pylon.interfaces.import_api import IMPORT, IMPORT_ALLOWANCE, add_import
 from pylon.interfaces.objects_api import add_objects
 from pylon.interfaces.prepared import Prepared, Version
 from pylon.interfaces.regions_api import add_regions
+from pylon.interfaces.report_api import add_report
 from pylon.interfaces.runtime import Runtime
 from pylon.interfaces.signals_api import AsOf, add_signals
 from pylon.interfaces.timetable import timetable
@@ -144,6 +147,9 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     add_regions(app, lambda: _running(runtime))
     add_objects(app, lambda: _running(runtime))
     add_import(app, lambda: _running(runtime))
+    add_decisions(app, lambda: _running(runtime))
+    add_report(app, lambda: _running(runtime))
+    add_audit(app, lambda: _running(runtime))
     _add_documentation(app)
     _describe_problems(app)
     return app

@@ -14,8 +14,11 @@ from rich.console import Console
 from rich.markup import escape
 
 from pylon.errors import Invalid, PylonError
+from pylon.interfaces.audit_command import add_audit
+from pylon.interfaces.demo_command import add_demo
 from pylon.interfaces.import_command import add_import
 from pylon.interfaces.instants import of_option
+from pylon.interfaces.report_command import add_report
 from pylon.interfaces.signals_command import add_signals
 
 if TYPE_CHECKING:
@@ -115,6 +118,9 @@ def pipeline(
 
 add_import(app, lambda: _settings(), lambda title, outcome: _say(title, outcome))
 add_signals(app, lambda: _settings())
+add_report(app, lambda: _settings())
+add_demo(app, lambda: _settings())
+add_audit(app, lambda: _settings())
 
 
 @app.command()

@@ -15,7 +15,12 @@ from pylon.errors import Invalid
 from pylon.ontology.calendar import floor
 from pylon.ontology.identity import uuid7
 from pylon.services import ingest, operators
+from pylon.services import run_agents as rounds
+from pylon.services.desk import Call
+from pylon.services.execute import Executed, execute
 from pylon.services.reports import RunReport
+from pylon.services.run_agents import Round
+from pylon.services.view_fleet import Views
 from pylon.settings import Settings
 from pylon.store import access
 from pylon.store.access import Access
@@ -44,12 +49,30 @@ class Runtime:
     operator_id: UUID
     clock: Clock = utc_now
     process_secret: bytes = field(default_factory=lambda: os.urandom(32), repr=False)
+    views: Views = field(default_factory=Views, repr=False)
 
     @property
     def cursor_key(self) -> bytes:
         """What signs the cursors of paged answers: made of the setting `secret`, or else new in each process."""
         secret = self.settings.secret
         return hmac.digest(secret.encode() if secret else self.process_secret, b"cursors", "sha256")
+
+    def call(self) -> Call:
+        """Return for whom and when an action is performed that is asked for now."""
+        return Call(operator_id=self.operator_id, now=self.clock(), entropy=os.urandom)
+
+    def execute(self) -> Executed:
+        """Carry out what is due by now, meter what runs and settle what has ended."""
+        return execute(self.database, self.views, self.call())
+
+    def decide(self, trigger: str, progress: pipeline.Progress = pipeline.silent) -> Round:
+        """Let the operator's agents decide, once each; `trigger` says why.
+
+        Raises `LeaseHeld` while another process runs a round.
+        """
+        return rounds.run_agents(
+            self.database, self.views, self.call(), trigger=trigger, clock=self.clock, progress=progress
+        )
 
     def refresh_centres(self) -> None:
         """Bring every data centre's current carbon intensity to the present half hour."""

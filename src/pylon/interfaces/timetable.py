@@ -1,4 +1,7 @@
-"""The timetable: the pipeline at minutes 12 and 42, when the half hour's forecasts have been published."""
+"""The timetable: the pipeline at minutes 12 and 42, when the half hour's forecasts have been published.
+
+After each run what is due is carried out and the agents decide; what is due is carried out every minute besides.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ MINUTES: Final = "12,42"
 _GRACE_S = 15 * 60  # a machine that slept through a run catches up, once
 _HALF_HOUR_S = 30 * 60
 _TRY_AGAIN_S, _TRIES = 60, 10
+_EXECUTE_SECOND = 5
 
 
 @asynccontextmanager
@@ -35,6 +39,7 @@ async def timetable(runtime: Runtime) -> AsyncIterator[None]:
         timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _GRACE_S}
     )
     scheduler.add_job(_run, CronTrigger(minute=MINUTES, timezone=UTC), args=[runtime, "timetable"])
+    scheduler.add_job(_execute, CronTrigger(second=_EXECUTE_SECOND, timezone=UTC), args=[runtime])
     # The figure of the present half hour, on every data centre, moves on with the half hour.
     scheduler.add_job(_refresh_centres, CronTrigger(minute="0,30", timezone=UTC), args=[runtime])
     age_s = readiness(runtime.database, runtime.operator_id, runtime.clock()).data_age_s
@@ -68,6 +73,10 @@ async def _run(runtime: Runtime, trigger: str) -> None:
     await ended.wait()
 
 
+async def _execute(runtime: Runtime) -> None:
+    await asyncio.to_thread(_execute_and_log, runtime)
+
+
 async def _refresh_centres(runtime: Runtime) -> None:
     try:
         await asyncio.to_thread(runtime.refresh_centres)
@@ -88,4 +97,40 @@ def _run_and_log(runtime: Runtime, trigger: str) -> bool:
         log.exception("pipeline failed")
     else:
         log.info("pipeline: %s, %d rows written", report.status.value, report.rows_written)
+        _execute_and_log(runtime)
+        _decide_and_log(runtime, f"pipeline run {report.run_id}")
     return True
+
+
+def _execute_and_log(runtime: Runtime) -> None:
+    """Carry out what is due, and have work placed anew whose site has closed before it could start."""
+    try:
+        done = runtime.execute()
+    except PylonError as error:
+        log.error("execution failed: %s", error.detail)
+        return
+    except Exception:  # the server must outlive a fault in one call
+        log.exception("execution failed")
+        return
+    if done.did_anything:
+        log.info("executed: %d started, %d completed, %d settled", done.started, done.completed, done.settled)
+    for refusal in done.refusals:
+        log.warning("execution refused: %s", refusal["detail"])
+    if done.held:
+        _decide_and_log(runtime, "held work")
+
+
+def _decide_and_log(runtime: Runtime, trigger: str) -> None:
+    try:
+        made = runtime.decide(trigger)
+    except LeaseHeld:
+        log.info("agents: another process runs a round")
+    except PylonError as error:
+        log.error("agents: no round: %s", error.detail)
+    except Exception:  # the server must outlive a fault in one round
+        log.exception("agents: no round")
+    else:
+        log.info("agents: %d decisions", len(made.decisions))
+        for turn in made.turns:
+            if turn.error:
+                log.error("agents: %s failed: %s", turn.agent_id, turn.error)

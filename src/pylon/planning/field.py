@@ -93,7 +93,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What an option costs, by reason, in GBP. `scarcity` is what the room is worth to others; nobody is paid it."""
+    """What an option costs, by reason, in GBP. `scarcity` is what room is worth to others; nobody is paid it."""
 
     energy: float
     carbon: float
@@ -104,7 +104,7 @@ class Terms:
 
     @property
     def total(self) -> float:
-        """The sum that the planner makes small: the terms that are known, added up in the order of the fields."""
+        """The sum that the planner makes small, of the terms that are known; rounded once."""
         terms = (self.energy, self.carbon, self.stress, self.migration, self.wait, self.scarcity)
         return math.fsum(term for term in terms if not math.isnan(term))
 

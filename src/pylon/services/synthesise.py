@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from pylon.agents import contract
+from pylon.ontology.agency import Agent
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.enums import DataCentreStatus
 from pylon.ontology.fleet import DataCentre
@@ -117,10 +120,20 @@ def _owned(fleet: synthetic_fleet.Fleet, owner: UUID) -> Iterator[list[ObjectTyp
 
 
 def _fleet(transaction: Transaction, operator_id: UUID, seed: int) -> synthetic_fleet.Fleet:
-    """Generate the operator's fleet as of the operator's own creation, so that it has the same ids each time."""
+    """Generate the operator's fleet as of the operator's own creation, so that it has the same ids each time.
+
+    Each agent has the weights that its program would use anyway written out, for its operator to see and change.
+    """
     home = operator_of(transaction, operator_id)
     regions = {row["region_id"]: row["id"] for row in transaction.all("regions")}
-    return synthetic_fleet.generate(seed=seed, at=home.created_at, home_operator=home, region_ids=regions)
+    fleet = synthetic_fleet.generate(seed=seed, at=home.created_at, home_operator=home, region_ids=regions)
+    return replace(
+        fleet, agents=tuple(agent.model_copy(update={"config": _config(agent)}) for agent in fleet.agents)
+    )
+
+
+def _config(agent: Agent) -> dict[str, Any]:
+    return contract.program(agent.agent_type).settings({}).model_dump(mode="json")
 
 
 def _stress(signals: list[dict[str, Any]]) -> dict[datetime, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pylon.ontology.regions import REGIONS
 from pylon.sources import _hardware as hardware
 from pylon.sources._places import BATTERY_TOWNS, CAPACITY_WEIGHT, TOWNS, Town
 
-__all__ = ["AGENT_CONFIG", "Fleet", "generate"]
+__all__ = ["Fleet", "generate"]
 
 # How many sites of an operator stand in which region. The counts are fixed, so that every seed has both clean and
 # dirty regions to choose from; capacity follows CAPACITY_WEIGHT as far as campuses of 10 to 60 MW allow.
@@ -47,31 +46,6 @@ _KINDS: Final = (
     _Kind("cloud", (0.05, 0.15), 0.25, 0.60),
     _Kind("colocation", (0.0, 0.05), 0.05, 0.75),
 )
-
-_WEIGHTS: Final = {"carbon_price_gbp_t": 100.0, "stress_price_gbp_mwh": 20.0}
-AGENT_CONFIG: Final[Mapping[AgentType, Mapping[str, Any]]] = {
-    AgentType.COMPUTE_ORCHESTRATOR: {
-        **_WEIGHTS,
-        "horizon_hours": 48,
-        "lost_compute_gbp_mwh": 600.0,
-        "delay_gbp_mwh_hour": {"LOW": 0.0, "MEDIUM": 0.1, "HIGH": 0.6, "CRITICAL": 2.0},
-    },
-    AgentType.GRID_OPERATOR: {"alert_stress": 0.6, "critical_stress": 0.8},
-    AgentType.STORAGE_AGENT: {
-        **_WEIGHTS,
-        "horizon_hours": 48,
-        "min_charge_percentage": 10.0,
-        "max_charge_percentage": 95.0,
-    },
-    AgentType.FLEXIBILITY_AGENT: {
-        **_WEIGHTS,
-        "offer_from_stress": 0.6,
-        "max_flexible_share": 0.25,
-        "max_event_hours": 3.0,
-    },
-    AgentType.CARBON_OPTIMIZER: {**_WEIGHTS, "horizon_hours": 48},
-}
-"""The configuration a simulated agent of each type starts with: weights in GBP/tCO2 and GBP/MWh (at stress 1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +225,7 @@ class _Maker:
         )
 
     def agents(self, operator: Operator, brand: str, types: Iterable[AgentType]) -> tuple[Agent, ...]:
-        """Return one agent of each of `types`, configured by AGENT_CONFIG."""
+        """Return one agent of each of `types`. Their config is empty: the defaults are their programs' own."""
         return tuple(
             Agent(
                 id=self._id("agent", str(operator.id), agent_type),
@@ -259,7 +233,6 @@ class _Maker:
                 name=f"{brand} {agent_type.replace('_', ' ').title()} (simulated)".strip(),
                 agent_type=agent_type,
                 operator_id=operator.id,
-                config=copy.deepcopy(dict(AGENT_CONFIG[agent_type])),
                 **self._stamp,
             )
             for agent_type in types

@@ -197,16 +197,21 @@ order by o.name, d.dc_id;
 -- Power promised at published data centres, by workload, in [start, end).
 -- A job that runs on past its time holds its room for the first half hour still.
 with job as (
-    select w.host_dc_id, w.power_kw, w.status = 'RUNNING' as is_running,
+    select w.id, w.operator_id, w.host_dc_id, w.power_kw, w.status = 'RUNNING' as is_running,
            coalesce(w.started_at, w.scheduled_start, w.created_at) as begins, w.duration_mins
     from public.compute_workloads w
-    where w.status in ('QUEUED', 'RUNNING') and w.host_dc_id is not null
+    where w.status not in ('COMPLETED', 'FAILED', 'CANCELLED') and w.host_dc_id is not null
       and (w.status = 'RUNNING' or w.scheduled_start is not null)
+), placed as (
+    select j.host_dc_id, j.power_kw, j.is_running, coalesce(p.starts_at, j.begins) as begins,
+           coalesce(p.ends_at, j.begins + make_interval(mins => j.duration_mins)) as ends,
+           row_number() over (partition by j.id order by p.starts_at desc) = 1 as is_last
+    from job j
+    left join public.workload_placements p on p.operator_id = j.operator_id and p.workload_id = j.id
 ), span as (
     select host_dc_id, power_kw, begins,
-           greatest(begins + make_interval(mins => duration_mins),
-                    case when is_running then %(start)s::timestamptz + interval '30 minutes' end) as ends
-    from job
+           greatest(ends, case when is_running and is_last then %(start)s::timestamptz + interval '30 minutes' end) as ends
+    from placed
 )
 select host_dc_id, begins, ends, power_kw::float8 as power_kw
 from span where begins < %(end)s and ends > %(start)s;
@@ -434,3 +439,383 @@ where t.operator_id = %(operator_id)s and t.starts_at < %(end)s
       select max(p.starts_at) from public.tariff_rates p
       where p.operator_id = t.operator_id and p.tariff = t.tariff and p.starts_at <= %(start)s))
 order by t.tariff, t.starts_at;
+
+-- The log.
+
+-- name: append_decisions
+-- The contents travel as one JSON text: the driver takes far longer over an array of many texts.
+select seq, prev_hash, hash
+from public.append_decisions(
+    %(operator_id)s,
+    array(select c.content from json_array_elements_text(%(contents)s::json) with ordinality as c(content, place)
+          order by c.place),
+    %(now)s);
+
+-- name: check_decisions
+select checked, last_seq, last_hash, fault_seq, fault
+from public.check_decisions(%(operator_id)s, %(after)s, %(upto)s, %(hash)s);
+
+-- name: chain_head
+select seq, hash, updated_at from public.chain_heads where operator_id = %(operator_id)s;
+
+-- name: count_decisions
+select count(*) from public.orchestration_decisions where operator_id = %(operator_id)s;
+
+-- name: hashes_at
+select seq, hash from public.orchestration_decisions
+where operator_id = %(operator_id)s and seq = any(%(seqs)s);
+
+-- name: log_page
+select seq, prev_hash, hash, content from public.orchestration_decisions
+where operator_id = %(operator_id)s and seq between %(first)s and %(last)s
+order by seq limit %(limit)s;
+
+-- Deciding.
+
+-- name: enter_operator
+-- Locks the operator until the transaction ends: its actions are performed one after another. The revision grows, so
+-- that whoever kept something of the operator in memory knows whether anything has been done since.
+insert into public.chain_heads as h (operator_id, seq, hash, revision, updated_at)
+values (%(operator_id)s, 0, repeat('0', 64), 1, %(now)s)
+on conflict (operator_id) do update set revision = h.revision + 1, updated_at = %(now)s
+returning h.seq, h.hash, h.revision;
+
+-- name: fleet_stamp
+-- What changes when signals come in or when somebody writes to the fleet without an action.
+select (select r.id from public.pipeline_runs r where r.status in ('SUCCEEDED', 'PARTIAL')
+        order by r.finished_at desc, r.id desc limit 1) as latest_run,
+       (select max(d.updated_at) from public.data_centres d where d.operator_id = %(operator_id)s) as centres,
+       (select max(t.created_at) from public.tariff_rates t where t.operator_id = %(operator_id)s) as tariffs;
+
+-- name: placed_work
+-- Where and when the work that has not ended runs, or is to run; a job placed by hand has a start and a duration only.
+select w.id as workload_id, w.job_id, w.status::text as status, w.power_kw::float8 as power_kw, w.duration_mins,
+       w.required_gpu_mins, w.required_cpu_cores, w.required_memory_gb,
+       coalesce(p.data_centre_id, w.host_dc_id) as data_centre_id, p.decision_id,
+       coalesce(p.starts_at, w.started_at, w.scheduled_start) as starts_at,
+       coalesce(p.ends_at, coalesce(w.started_at, w.scheduled_start)
+                           + make_interval(mins => w.duration_mins)) as ends_at
+from public.compute_workloads w
+left join public.workload_placements p on p.operator_id = w.operator_id and p.workload_id = w.id
+where w.operator_id = %(operator_id)s and w.status not in ('COMPLETED', 'FAILED', 'CANCELLED')
+  and (p.workload_id is not null
+       or (w.host_dc_id is not null and coalesce(w.started_at, w.scheduled_start) is not null))
+order by w.id, starts_at;
+
+-- name: open_workloads
+select * from public.compute_workloads
+where operator_id = %(operator_id)s and status not in ('COMPLETED', 'FAILED', 'CANCELLED')
+order by created_at, id;
+
+-- name: schedules_ahead
+select storage_asset_id, starts_at, power_mw::float8 as power_mw
+from public.storage_dispatches
+where operator_id = %(operator_id)s and starts_at >= %(start)s
+order by storage_asset_id, starts_at;
+
+-- name: limits_ahead
+select * from public.load_limits
+where operator_id = %(operator_id)s and starts_at < %(end)s and (ends_at is null or ends_at > %(start)s)
+order by starts_at, id;
+
+-- name: keep_input
+insert into public.plan_inputs (operator_id, digest, content, created_at)
+values (%(operator_id)s, %(digest)s, %(content)s, %(now)s)
+on conflict do nothing;
+
+-- name: workloads_called
+select * from public.compute_workloads where operator_id = %(operator_id)s and job_id = any(%(job_ids)s::text[]);
+
+-- name: workload_decided
+-- The decision that stands for a workload: the last one about it.
+select d.* from public.orchestration_decisions d
+where d.operator_id = %(operator_id)s and d.workload_id = %(workload_id)s
+order by d.seq desc limit 1;
+
+-- name: unplace
+delete from public.workload_placements
+where operator_id = %(operator_id)s and workload_id = any(%(workload_ids)s::uuid[]);
+
+-- name: unschedule
+-- What a storage asset was to do from a moment on and has not done.
+delete from public.storage_dispatches
+where operator_id = %(operator_id)s and storage_asset_id = %(asset_id)s
+  and starts_at >= %(start)s and executed_at is null;
+
+-- name: acting_agent
+-- The agent of a type that acts for the operator.
+select * from public.agents
+where operator_id = %(operator_id)s and agent_type = %(agent_type)s::public.agent_type and status <> 'OFFLINE'
+order by created_at, id limit 1;
+
+-- name: agents_acted
+-- The one writer of last_action_at.
+update public.agents set last_action_at = %(now)s where operator_id = %(operator_id)s and id = any(%(agent_ids)s::uuid[]);
+
+-- name: decisions
+-- Decisions before number `before`, newest first; null filters mean all.
+select d.id, d.decision_id, d.decision_type::text as decision_type, d.agent_id, a.agent_id as agent, d.workload_id,
+       w.job_id, d.source_dc_id, s.dc_id as source, d.target_dc_id, t.dc_id as target, d.storage_asset_id,
+       b.asset_id, d.input_grid_signal_id, d.input_run_id, d.input_carbon_intensity,
+       d.input_grid_stress::float8 as input_grid_stress, d.input_price_gbp_mwh::float8 as input_price_gbp_mwh,
+       d.reasoning, d.constraints_evaluated, d.alternatives_considered,
+       d.carbon_saved_gco2::float8 as carbon_saved_gco2, d.cost_saved_gbp::float8 as cost_saved_gbp,
+       d.flexibility_contribution_mw::float8 as flexibility_contribution_mw, d.inputs, d.effect, d.is_simulated,
+       d.decided_at, d.seq, d.hash
+from public.orchestration_decisions d
+left join public.agents a on a.operator_id = d.operator_id and a.id = d.agent_id
+left join public.compute_workloads w on w.operator_id = d.operator_id and w.id = d.workload_id
+left join public.data_centres s on s.operator_id = d.operator_id and s.id = d.source_dc_id
+left join public.data_centres t on t.operator_id = d.operator_id and t.id = d.target_dc_id
+left join public.storage_assets b on b.operator_id = d.operator_id and b.id = d.storage_asset_id
+where d.operator_id = %(operator_id)s
+  and (%(before)s::bigint is null or d.seq < %(before)s)
+  and (%(decision_type)s::text is null or d.decision_type::text = %(decision_type)s)
+  and (%(job_id)s::text is null or w.job_id = %(job_id)s)
+  and (%(agent)s::text is null or a.agent_id = %(agent)s)
+  and (%(decision_id)s::text is null or d.decision_id = %(decision_id)s)
+  and (%(id)s::uuid is null or d.id = %(id)s)
+order by d.seq desc
+limit %(limit)s;
+
+-- name: outcome_of
+select recorded_at, decided_energy_kwh::float8 as decided_energy_kwh,
+       decided_carbon_gco2::float8 as decided_carbon_gco2, decided_cost_gbp::float8 as decided_cost_gbp,
+       actual_energy_kwh::float8 as actual_energy_kwh, actual_carbon_gco2::float8 as actual_carbon_gco2,
+       actual_cost_gbp::float8 as actual_cost_gbp, baseline_carbon_gco2::float8 as baseline_carbon_gco2,
+       baseline_cost_gbp::float8 as baseline_cost_gbp, baseline_infeasible,
+       carbon_saved_gco2::float8 as carbon_saved_gco2, cost_saved_gbp::float8 as cost_saved_gbp, detail
+from public.decision_outcomes where operator_id = %(operator_id)s and decision_id = %(id)s;
+
+-- name: performed_before
+select action, request_digest, response from public.idempotency_keys
+where operator_id = %(operator_id)s and key = %(key)s;
+
+-- name: remember_performed
+insert into public.idempotency_keys (operator_id, key, action, request_digest, response, created_at)
+values (%(operator_id)s, %(key)s, %(action)s, %(request_digest)s, %(response)s::jsonb, %(now)s);
+
+-- Execution and outcomes.
+
+-- name: work_in_hand
+-- Work that is booked or runs, and work that ran and is not settled: when it was to run, where, and the half hours of
+-- it that are recorded. Work that somebody placed without a decision is settled when its carbon or cost is known.
+with hand as materialized (
+    select w.* from public.compute_workloads w
+    where w.operator_id = %(operator_id)s
+      and (w.status not in ('COMPLETED', 'FAILED', 'CANCELLED')
+           or (w.started_at is not null and w.completed_at is not null
+               and not exists (select from public.decision_outcomes o
+                               where o.operator_id = w.operator_id and o.workload_id = w.id)
+               and not (w.completed_at < %(settled_by)s and w.actual_energy_kwh is not null)))
+)
+select w.id, w.job_id, w.status::text as status, w.is_simulated, w.power_kw::float8 as power_kw, w.duration_mins,
+       w.scheduled_start, w.started_at, w.completed_at, w.origin_dc_id,
+       w.actual_energy_kwh::float8 as reported_kwh, d.id as data_centre_id, d.status::text as site_status,
+       d.is_simulated as site_is_simulated, p.starts, p.ends, coalesce(p.decision_id, last.id) as decision_id,
+       metered.half_hours
+from hand w
+left join lateral (
+    select array_agg(b.starts_at order by b.starts_at) as starts, array_agg(b.ends_at order by b.starts_at) as ends,
+           (array_agg(b.data_centre_id))[1] as data_centre_id, (array_agg(b.decision_id))[1] as decision_id
+    from public.workload_placements b where b.operator_id = w.operator_id and b.workload_id = w.id) p on true
+join public.data_centres d on d.operator_id = w.operator_id and d.id = coalesce(p.data_centre_id, w.host_dc_id)
+left join lateral (
+    select x.id from public.orchestration_decisions x
+    where x.operator_id = w.operator_id and x.workload_id = w.id and x.target_dc_id is not null
+    order by x.seq desc limit 1) last on p.decision_id is null
+left join lateral (
+    select array_agg(g."timestamp") as half_hours
+    from public.workload_consumption c join public.grid_signals g on g.id = c.grid_signal_id
+    where c.operator_id = w.operator_id and c.workload_id = w.id) metered on w.started_at is not null
+where p.starts is not null or w.started_at is not null or w.scheduled_start is not null
+order by w.id;
+
+-- name: record_consumption
+-- The one writer of workload_consumption. A half hour of which no national signal is stored waits for one; a row that
+-- says the same already is left alone.
+insert into public.workload_consumption as c (operator_id, workload_id, grid_signal_id, energy_kwh, recorded_at)
+select %(operator_id)s, x.workload_id, g.id, x.energy_kwh, %(now)s
+from jsonb_to_recordset(%(rows)s::jsonb) as x(workload_id uuid, half_hour timestamptz, energy_kwh numeric)
+join public.grid_signals g on g."timestamp" = x.half_hour
+on conflict (operator_id, workload_id, grid_signal_id) do update set energy_kwh = excluded.energy_kwh
+where c.energy_kwh <> excluded.energy_kwh
+returning energy_kwh::float8 as energy_kwh;
+
+-- name: refresh_load
+-- The one writer of data_centres.current_load_percentage: base load, and the work that runs at this moment.
+update public.data_centres d set current_load_percentage = present.load
+from (
+    select c.id, least(100, round(100 * (c.base_load_mw + coalesce(sum(w.power_kw) * c.pue / 1000, 0))
+                                  / nullif(c.total_capacity_mw, 0), 2)) as load
+    from public.data_centres c
+    left join public.compute_workloads w
+        on w.operator_id = c.operator_id and w.host_dc_id = c.id and w.status = 'RUNNING'
+       and (not exists (select from public.workload_placements p
+                        where p.operator_id = w.operator_id and p.workload_id = w.id and p.ends_at > %(now)s)
+            or exists (select from public.workload_placements p
+                       where p.operator_id = w.operator_id and p.workload_id = w.id
+                         and p.starts_at <= %(now)s and p.ends_at > %(now)s))
+    where c.operator_id = %(operator_id)s
+    group by c.id
+) present
+where d.operator_id = %(operator_id)s and d.id = present.id and d.current_load_percentage is distinct from present.load;
+
+-- name: dispatches_due
+-- What simulated storage was to do in half hours that have ended and has not done, in order.
+select s.storage_asset_id, s.starts_at, s.power_mw::float8 as power_mw, a.asset_id, a.status::text as status,
+       a.capacity_mwh::float8 as capacity_mwh, a.max_charge_rate_mw::float8 as max_charge_mw,
+       a.max_discharge_rate_mw::float8 as max_discharge_mw,
+       a.efficiency_percentage::float8 / 100 as efficiency, a.wear_gbp_mwh::float8 as wear_gbp_mwh,
+       a.current_charge_mwh::float8 as charge_mwh
+from public.storage_dispatches s
+join public.storage_assets a on a.operator_id = s.operator_id and a.id = s.storage_asset_id
+where s.operator_id = %(operator_id)s and s.executed_at is null and s.starts_at + interval '30 minutes' <= %(now)s
+  and a.is_simulated and a.current_charge_mwh is not null
+order by s.storage_asset_id, s.starts_at;
+
+-- name: record_dispatches
+-- What was done in place of what was to be done: the decision keeps that.
+update public.storage_dispatches s set power_mw = x.power_mw, stored_mwh = x.stored_mwh, executed_at = %(now)s
+from jsonb_to_recordset(%(rows)s::jsonb)
+    as x(storage_asset_id uuid, starts_at timestamptz, power_mw numeric, stored_mwh numeric)
+where s.operator_id = %(operator_id)s and s.storage_asset_id = x.storage_asset_id and s.starts_at = x.starts_at
+  and s.executed_at is null;
+
+-- name: refresh_charge
+-- The one writer of storage_assets.current_charge_*: what is stored after the last half hour carried out.
+update public.storage_assets a
+set current_charge_mwh = x.stored_mwh,
+    current_charge_percentage = round(100 * x.stored_mwh / nullif(a.capacity_mwh, 0), 2)
+from jsonb_to_recordset(%(rows)s::jsonb) as x(storage_asset_id uuid, stored_mwh numeric)
+where a.operator_id = %(operator_id)s and a.id = x.storage_asset_id;
+
+-- name: refresh_storage_status
+-- What simulated storage that works is doing in this half hour.
+update public.storage_assets a set status = present.status
+from (
+    select b.id, (case when s.power_mw > 0 then 'DISCHARGING' when s.power_mw < 0 then 'CHARGING' else 'IDLE' end)
+                 ::public.storage_status as status
+    from public.storage_assets b
+    left join public.storage_dispatches s
+        on s.operator_id = b.operator_id and s.storage_asset_id = b.id and s.starts_at = %(half_hour)s
+    where b.operator_id = %(operator_id)s and b.is_simulated and b.status not in ('MAINTENANCE', 'OFFLINE')
+) present
+where a.operator_id = %(operator_id)s and a.id = present.id and a.status <> present.status;
+
+-- name: metered_sites
+select id, region_id, tariff, pue::float8 as pue, is_simulated
+from public.data_centres where operator_id = %(operator_id)s;
+
+-- name: prices_as_they_were
+select s."timestamp" as at, s.wholesale_price_gbp_mwh::float8 as price, s.provenance ->> 'price' as source
+from public.grid_signals s
+where s."timestamp" >= %(start)s and s."timestamp" < %(end)s and s.wholesale_price_gbp_mwh is not null;
+
+-- name: carbon_as_it_was
+-- The actual carbon intensity of each region where a source gives one, else the last forecast.
+select s."timestamp" as at, s.region_id, coalesce(s.carbon_intensity_actual, s.carbon_intensity_forecast) as carbon,
+       s.data_source as source
+from public.regional_grid_signals s
+where s."timestamp" >= %(start)s and s."timestamp" < %(end)s
+  and coalesce(s.carbon_intensity_actual, s.carbon_intensity_forecast) is not null;
+
+-- name: decisions_named
+select id, decided_at, alternatives_considered, constraints_evaluated, is_simulated,
+       carbon_saved_gco2::float8 as carbon_saved_gco2, cost_saved_gbp::float8 as cost_saved_gbp
+from public.orchestration_decisions where operator_id = %(operator_id)s and id = any(%(ids)s::uuid[]);
+
+-- name: dispatches_carried_out
+-- Decisions about storage of which every half hour that is still theirs has been carried out, and that are not settled.
+select s.decision_id, s.storage_asset_id, a.region_id, d.tariff, a.wear_gbp_mwh::float8 as wear_gbp_mwh,
+       a.is_simulated, array_agg(s.starts_at order by s.starts_at) as half_hours,
+       array_agg(s.power_mw::float8 order by s.starts_at) as power_mw
+from public.storage_dispatches s
+join public.storage_assets a on a.operator_id = s.operator_id and a.id = s.storage_asset_id
+left join public.data_centres d on d.operator_id = a.operator_id and d.id = a.co_located_dc_id
+where s.operator_id = %(operator_id)s
+  and not exists (select from public.decision_outcomes o
+                  where o.operator_id = s.operator_id and o.decision_id = s.decision_id)
+group by s.decision_id, s.storage_asset_id, a.region_id, d.tariff, a.wear_gbp_mwh, a.is_simulated
+having bool_and(s.executed_at is not null)
+order by s.decision_id, s.storage_asset_id;
+
+-- name: settle_workloads
+update public.compute_workloads w
+set actual_energy_kwh = x.actual_energy_kwh, actual_carbon_gco2 = x.actual_carbon_gco2,
+    actual_cost_gbp = x.actual_cost_gbp
+from jsonb_to_recordset(%(rows)s::jsonb)
+    as x(id uuid, actual_energy_kwh numeric, actual_carbon_gco2 numeric, actual_cost_gbp numeric)
+where w.operator_id = %(operator_id)s and w.id = x.id;
+
+-- name: report_rows
+-- What ended in [start, end), by London day, agent and kind: workloads by the day they ended on, storage by that of the
+-- last half hour carried out. `kind` keeps apart what is real, what is real but valued at simulated prices or
+-- intensities, and what is simulated. Savings whose baseline would have broken a limit are summed up apart.
+with work as (
+    select (coalesce(w.completed_at, d.decided_at) at time zone 'Europe/London')::date as day, d.agent_id,
+           w.status, w.started_at is not null as has_run, w.is_simulated,
+           o.decision_id is not null or w.actual_carbon_gco2 is not null or w.actual_cost_gbp is not null as is_settled,
+           coalesce(o.actual_energy_kwh, (
+               select sum(c.energy_kwh) from public.workload_consumption c
+               where c.operator_id = w.operator_id and c.workload_id = w.id)) as energy_kwh,
+           coalesce(o.actual_carbon_gco2, w.actual_carbon_gco2) as carbon_g,
+           coalesce(o.actual_cost_gbp, w.actual_cost_gbp) as cost_gbp, o.carbon_saved_gco2, o.cost_saved_gbp,
+           o.baseline_infeasible is not null as is_infeasible,
+           coalesce(o.is_simulated, w.is_simulated) as of_simulated,
+           coalesce(o.detail -> 'simulated', '[]') <> '[]' as at_simulated, w.required_gpu_mins
+    from public.compute_workloads w
+    left join public.decision_outcomes o on o.operator_id = w.operator_id and o.workload_id = w.id
+    left join lateral (
+        select x.agent_id, x.decided_at from public.orchestration_decisions x
+        where x.operator_id = w.operator_id and x.workload_id = w.id
+          and (o.decision_id is null or x.id = o.decision_id)
+        order by x.seq desc limit 1) d on true
+    where w.operator_id = %(operator_id)s and w.status in ('COMPLETED', 'FAILED', 'CANCELLED')
+      and coalesce(w.completed_at, d.decided_at) >= %(start)s and coalesce(w.completed_at, d.decided_at) < %(end)s
+), storage as (
+    select (s.last_half_hour at time zone 'Europe/London')::date as day, d.agent_id, o.actual_energy_kwh as charged_kwh,
+           (o.detail ->> 'discharged_kwh')::numeric as discharged_kwh, o.cost_saved_gbp, o.carbon_saved_gco2,
+           o.is_simulated, o.detail -> 'simulated' <> '[]' as at_simulated
+    from public.decision_outcomes o
+    join public.orchestration_decisions d on d.operator_id = o.operator_id and d.id = o.decision_id
+    cross join lateral (
+        select max(x.starts_at) as last_half_hour from public.storage_dispatches x
+        where x.operator_id = o.operator_id and x.decision_id = o.decision_id) s
+    where o.operator_id = %(operator_id)s and o.workload_id is null and o.recorded_at >= %(start)s
+      and s.last_half_hour >= %(start)s and s.last_half_hour < %(end)s
+), counted as (
+    select day, agent_id,
+           case when of_simulated then 'simulated' when at_simulated then 'partly_simulated' else 'real' end as kind,
+           count(*) filter (where status = 'COMPLETED') as completed,
+           count(*) filter (where status = 'FAILED' and has_run) as failed,
+           count(*) filter (where status = 'FAILED' and not has_run) as rejected,
+           count(*) filter (where status = 'CANCELLED') as cancelled,
+           count(*) filter (where has_run and not is_settled) as unsettled,
+           count(*) filter (where is_settled and carbon_g is null) as carbon_unknown,
+           count(*) filter (where is_settled and cost_gbp is null) as cost_unknown,
+           coalesce(sum(energy_kwh) filter (where is_settled), 0) as energy_kwh,
+           coalesce(sum(carbon_g), 0) as carbon_g, coalesce(sum(cost_gbp), 0) as cost_gbp,
+           count(*) filter (where not is_infeasible and num_nonnulls(carbon_saved_gco2, cost_saved_gbp) > 0) as compared,
+           coalesce(sum(carbon_saved_gco2) filter (where not is_infeasible), 0) as carbon_saved_g,
+           coalesce(sum(cost_saved_gbp) filter (where not is_infeasible), 0) as cost_saved_gbp,
+           coalesce(sum(carbon_saved_gco2) filter (where not is_infeasible and carbon_saved_gco2 < 0), 0) as carbon_lost_g,
+           coalesce(sum(cost_saved_gbp) filter (where not is_infeasible and cost_saved_gbp < 0), 0) as cost_lost_gbp,
+           count(*) filter (where is_infeasible) as infeasible,
+           coalesce(sum(carbon_saved_gco2) filter (where is_infeasible), 0) as infeasible_carbon_saved_g,
+           coalesce(sum(cost_saved_gbp) filter (where is_infeasible), 0) as infeasible_cost_saved_gbp,
+           coalesce(sum(cost_gbp) filter (where status = 'COMPLETED' and required_gpu_mins > 0), 0) as gpu_cost_gbp,
+           coalesce(sum(required_gpu_mins) filter (where status = 'COMPLETED' and cost_gbp is not null), 0) as gpu_mins,
+           0 as dispatches, 0 as charged_kwh, 0 as discharged_kwh, 0 as storage_earned_gbp, 0 as storage_carbon_saved_g
+    from work group by 1, 2, 3
+    union all
+    select day, agent_id,
+           case when is_simulated then 'simulated' when at_simulated then 'partly_simulated' else 'real' end,
+           0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+           count(*), coalesce(sum(charged_kwh), 0), coalesce(sum(discharged_kwh), 0), coalesce(sum(cost_saved_gbp), 0),
+           coalesce(sum(carbon_saved_gco2), 0)
+    from storage group by 1, 2, 3
+)
+select c.*, a.agent_id as agent, a.agent_type::text as agent_type
+from counted c left join public.agents a on a.operator_id = %(operator_id)s and a.id = c.agent_id
+order by c.day, a.agent_id nulls last, c.kind;

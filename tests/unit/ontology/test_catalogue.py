@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from pylon.errors import NotFound
-from pylon.ontology import agency, compute, fleet, grid, records
+from pylon.ontology import agency, compute, deciding, fleet, grid, records
 from pylon.ontology.catalogue import LINKS, OBJECT_TYPES, RECORDS, ROWS, object_type
 from pylon.ontology.types import ObjectType, Record
 
-MODULES = (fleet, grid, compute, agency, records)
+MODULES = (fleet, grid, compute, agency, deciding, records)
 
 
-def test_the_originals_eleven_object_types_are_there_and_tariffs() -> None:
-    assert set(OBJECT_TYPES) - {"TariffRate"} == {
+def test_the_originals_eleven_object_types_are_there_and_two_more() -> None:
+    assert set(OBJECT_TYPES) - {"TariffRate", "LoadLimit"} == {
         "Operator",
         "Region",
         "GridSignal",

@@ -14,11 +14,17 @@ drop policy if exists published_rows on public.compute_workloads;
 create policy published_rows on public.compute_workloads for select to pylon_catalog
     using (host_dc_id in (select d.id from public.data_centres d where d.published));
 
+drop policy if exists published_rows on public.workload_placements;
+create policy published_rows on public.workload_placements for select to pylon_catalog
+    using (data_centre_id in (select d.id from public.data_centres d where d.published));
+
 grant select (id, name, operator_type, is_simulated) on public.operators to pylon_catalog;
 grant select (id, dc_id, name, operator_id, region_id, pue, total_capacity_mw, flexibility_rating,
               ramp_rate_mw_per_min, base_load_mw, gpu_count, status, published, is_simulated) on public.data_centres to pylon_catalog;
-grant select (host_dc_id, operator_id, status, created_at, scheduled_start, started_at, duration_mins, power_kw)
+grant select (id, host_dc_id, operator_id, status, created_at, scheduled_start, started_at, duration_mins, power_kw)
     on public.compute_workloads to pylon_catalog;
+grant select (operator_id, workload_id, data_centre_id, starts_at, ends_at)
+    on public.workload_placements to pylon_catalog;
 
 -- The pipeline keeps one figure of every data centre, and its label, current, and sees no more of it than it needs for that.
 

@@ -1,0 +1,140 @@
+"""By hand: what a place and time that somebody has chosen come to, and the decision that records the choice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from pylon.agents import jobs, reasons
+from pylon.agents.contract import Draft, Span, View
+from pylon.agents.jobs import Placing
+from pylon.ontology.compute import ComputeWorkload
+from pylon.ontology.enums import DecisionType
+from pylon.planning import arrival
+from pylon.planning.field import Job, Option
+
+__all__ = ["Refusal", "chosen", "refusals", "set_aside"]
+
+_TOLERANCE: Final = timedelta(seconds=1)
+
+_WHY: Final[Mapping[str, str]] = {
+    "region": "the job does not allow its region",
+    "site_open": "it is not ACTIVE",
+    "power_mw": "there is not enough power free there at the time",
+    "gpus": "there are not enough GPUs free there at the time",
+    "cpu_cores": "there are not enough CPU cores free there at the time",
+    "memory_gb": "there is not enough memory free there at the time",
+    "signals_known": "price or carbon is not known for the time, while it is for others",
+    "latest_end": "it would end after the job's deadline, its deferral window or the agent's horizon",
+    "horizon": "it would end after the half hours that are planned",
+    "carbon_cap": "its mean carbon intensity would break the job's cap",
+    "max_price": "its energy would cost more than the job's max_price_gbp",
+    "value": "it would cost more than the job is worth",
+}
+
+
+Refusal = dict[str, Any]
+
+
+def refusals(
+    view: View, workload: ComputeWorkload, config: Placing, data_centre_id: UUID, spans: Sequence[Span]
+) -> list[Refusal]:
+    """Return why `workload` cannot run at a data centre in `spans`: nothing when it can.
+
+    What it holds now is given back first. Every limit but the worth of the job holds: whoever chooses by hand may
+    run it at a loss, and the decision says so.
+    """
+    if unfit := _unfit(view, workload, spans):
+        return unfit
+    job = jobs.read(view, _described(view, workload, config))
+    option = _option(view, workload, job, config, data_centre_id, spans)
+    return [] if option.refused_by is None else [_refusal(option.refused_by, view, option)]
+
+
+def chosen(
+    view: View, workload: ComputeWorkload, config: Placing, data_centre_id: UUID, spans: Sequence[Span]
+) -> Draft:
+    """Return the decision that books `workload` at a place and time that nothing refuses, chosen by somebody."""
+    seen = _described(view, workload, config)
+    case = reasons.consider(view, seen, config.weights, booking=view.bookings.get(workload.id))
+    return _given(case, _option(view, workload, case.job, config, data_centre_id, spans))
+
+
+def set_aside(
+    view: View, workload: ComputeWorkload, config: Placing, decision_type: DecisionType, why: str
+) -> Draft:
+    """Return the decision by which somebody puts a workload off, or rejects it, for a reason of their own."""
+    seen = jobs.describe(view, workload, config)
+    case = reasons.consider(view, seen, config.weights, booking=view.bookings.get(workload.id))
+    draft = _given(case, None)
+    return replace(draft, decision_type=decision_type, reasoning=f"Asked for by hand: {why}", target_dc_id=None)
+
+
+def _given(case: reasons.Case, option: Option | None) -> Draft:
+    """Return the decision for a choice that was given, whatever the planner would have chosen."""
+    by_planner = case.placement.chosen
+    draft = reasons.draft_of(replace(case, placement=replace(case.placement, chosen=option)))
+    cheaper = ""
+    if option is not None and by_planner is not None:
+        gap = option.terms.total - by_planner.terms.total
+        site = case.view.sites[by_planner.site].dc_id
+        at = case.view.at(by_planner.begins)
+        if gap > 0.005:
+            cheaper = (
+                f" The planner's own choice, {site} at {at:%Y-%m-%d %H:%M} UTC, is GBP {gap:.2f} cheaper in all."
+            )
+    return replace(
+        draft, inputs={**draft.inputs, "chosen_by": "hand"}, reasoning=f"Chosen by hand. {draft.reasoning}{cheaper}"
+    )
+
+
+def _described(view: View, workload: ComputeWorkload, config: Placing) -> dict[str, Any]:
+    return {**jobs.describe(view, workload, config), "value_gbp": None}
+
+
+def _option(
+    view: View,
+    workload: ComputeWorkload,
+    job: Job,
+    config: Placing,
+    data_centre_id: UUID,
+    spans: Sequence[Span],
+) -> Option:
+    """Return what the choice comes to, with the room of the booking that stands given back."""
+    field, booking = view.field, view.bookings.get(workload.id)
+    if booking is not None and (held := view.site(booking.data_centre_id)) is not None:
+        field = jobs.with_room(field, job, held, jobs.spans_of(view, booking), taken=False)
+    site = view.site(data_centre_id)
+    assert site is not None  # noqa: S101  the operator's data centres are all in its view
+    times = [(view.minutes(span.starts_at), view.minutes(span.ends_at)) for span in spans]
+    return arrival.evaluate(job, field, config.weights, site, times)
+
+
+def _unfit(view: View, workload: ComputeWorkload, spans: Sequence[Span]) -> list[Refusal]:
+    """Return why these spans could be no run of this job at all."""
+    found = []
+    if len(spans) > 1 and not workload.interruptible:
+        found.append(("interruptible", f"{workload.job_id} cannot be interrupted. Give one span."))
+    length = sum((span.ends_at - span.starts_at for span in spans), timedelta())
+    if abs(length - timedelta(minutes=workload.duration_mins)) > _TOLERANCE:
+        mins = length.total_seconds() / 60
+        found.append(
+            ("duration", f"The spans last {mins:g} min, but {workload.job_id} runs {workload.duration_mins} min.")
+        )
+    if spans[0].starts_at < view.now.replace(microsecond=0):
+        begins = f"{spans[0].starts_at:%Y-%m-%d %H:%M:%S} UTC"
+        found.append(("not_past", f"{begins} is past; it is {view.now:%Y-%m-%d %H:%M:%S} UTC. Begin now or later."))
+    return [{"code": code, "detail": detail} for code, detail in found]
+
+
+def _refusal(limit: str, view: View, option: Option) -> Refusal:
+    dc_id = view.sites[option.site].dc_id
+    begins, ends = view.at(option.begins), view.at(option.ends)
+    return {
+        "code": limit,
+        "detail": f"{dc_id} from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC: {_WHY[limit]}.",
+        "dc_id": dc_id,
+    }

@@ -1,0 +1,225 @@
+"""Jobs: a workload as the planner sees it, made from one document that the decision keeps; the room it takes up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+import numpy as np
+from pydantic import Field as Ranged
+from pydantic import field_validator
+
+from pylon.agents.contract import Booking, Config, View
+from pylon.ontology.compute import ComputeWorkload
+from pylon.ontology.enums import WorkloadUrgency
+from pylon.planning.field import HALF_HOUR_MINS, Field, Floats, Job, Weights
+
+__all__ = [
+    "Placing",
+    "Weight",
+    "columns",
+    "describe",
+    "instant",
+    "job_of",
+    "latest_end",
+    "moment",
+    "needs",
+    "read",
+    "spans_of",
+    "with_room",
+]
+
+Weight = Annotated[float, Ranged(ge=0, le=1_000_000, allow_inf_nan=False)]
+
+_DELAY_GBP_MWH_HOUR: Final[Mapping[WorkloadUrgency, float]] = {
+    WorkloadUrgency.LOW: 0.0,
+    WorkloadUrgency.MEDIUM: 0.1,
+    WorkloadUrgency.HIGH: 0.6,
+    WorkloadUrgency.CRITICAL: 2.0,
+}
+
+
+class Placing(Config):
+    """What an agent that places workloads weighs."""
+
+    carbon_price_gbp_t: Weight = 100.0
+    stress_price_gbp_mwh: Weight = 20.0
+    """At stress 1."""
+    horizon_hours: Annotated[float, Ranged(gt=0, le=168)] = 48.0
+    """A job is not placed to end later than this from now, whatever its deadline."""
+    lost_compute_gbp_mwh: Weight | None = 600.0
+    """What a job's IT energy is worth when it does not say what it is worth; null: it is always worth running."""
+    delay_gbp_mwh_hour: dict[WorkloadUrgency, Weight] = dict(_DELAY_GBP_MWH_HOUR)
+    """What an hour of waiting costs per MWh of a job's IT energy."""
+
+    @field_validator("delay_gbp_mwh_hour")
+    @classmethod
+    def _every_urgency(cls, given: dict[WorkloadUrgency, float]) -> dict[WorkloadUrgency, float]:
+        return {**_DELAY_GBP_MWH_HOUR, **given}
+
+    @property
+    def weights(self) -> Weights:
+        """The weights that the planner itself takes."""
+        return Weights(carbon_price_gbp_t=self.carbon_price_gbp_t, stress_price_gbp_mwh=self.stress_price_gbp_mwh)
+
+
+def latest_end(workload: ComputeWorkload) -> datetime | None:
+    """Return when the workload must have ended: its deadline or the end of its deferral window, if it has any.
+
+    Bookings are in full seconds. Arrival counts from the next, so that a job which may not wait can start then.
+    """
+    return min((end for end, _ in _ends(workload)), default=None)
+
+
+def describe(view: View, workload: ComputeWorkload, config: Placing) -> dict[str, Any]:
+    """Return everything that the planner is to see of a workload, in plain values: the decision keeps this."""
+    now = _full_second(view.now)
+    ends = [*_ends(workload), (now + timedelta(hours=config.horizon_hours), "horizon_hours")]
+    end, by = min(ends)
+    it_mw = float(workload.power_kw) / 1000
+    it_mwh = it_mw * workload.duration_mins / 60
+    origin = None if workload.origin_dc_id is None else view.site(workload.origin_dc_id)
+    return {
+        "job_id": workload.job_id,
+        "workload_id": str(workload.id),
+        "urgency": workload.urgency.value,
+        "status": workload.status.value,
+        "arrived_at": instant(workload.created_at),
+        "earliest": instant(now),
+        "latest_end": instant(end),
+        "latest_end_by": by,
+        "duration_mins": workload.duration_mins,
+        "interruptible": workload.interruptible,
+        "it_power_mw": round(it_mw, 9),
+        "gpus": (workload.required_gpu_mins or 0) / workload.duration_mins,
+        "cpu_cores": workload.required_cpu_cores or 0,
+        "memory_gb": workload.required_memory_gb or 0,
+        "carbon_cap_gco2_kwh": workload.carbon_cap_gco2,
+        "max_price_gbp": _number(workload.max_price_gbp),
+        "value_gbp": _value(workload, config, it_mwh),
+        "migration_gbp": float(workload.migration_cost_gbp),
+        "wait_gbp_per_hour": round(config.delay_gbp_mwh_hour[workload.urgency] * it_mwh, 9),
+        "origin": None if origin is None else view.sites[origin].dc_id,
+        "origin_data_centre_id": None if origin is None else str(workload.origin_dc_id),
+        "allowed_region_ids": workload.allowed_region_ids,
+        "fits_some_site": any(_fits(view, site, it_mw, workload) for site in range(len(view.sites))),
+        "is_simulated": workload.is_simulated,
+    }
+
+
+def read(view: View, seen: Mapping[str, Any]) -> Job:
+    """Return the job that a document of `describe` tells of."""
+    origin = seen["origin_data_centre_id"]
+    row = None if origin is None else view.site(UUID(origin))
+    allowed = seen["allowed_region_ids"]
+    return Job(
+        it_power_mw=seen["it_power_mw"],
+        duration_mins=seen["duration_mins"],
+        arrived_mins=view.minutes(moment(seen["arrived_at"])),
+        earliest_mins=view.minutes(moment(seen["earliest"])),
+        latest_end_mins=view.minutes(moment(seen["latest_end"])),
+        interruptible=seen["interruptible"],
+        gpus=seen["gpus"],
+        cpu_cores=float(seen["cpu_cores"]),
+        memory_gb=float(seen["memory_gb"]),
+        carbon_cap_gco2_kwh=_limit(seen["carbon_cap_gco2_kwh"]),
+        max_price_gbp=_limit(seen["max_price_gbp"]),
+        value_gbp=_limit(seen["value_gbp"]),
+        migration_gbp=seen["migration_gbp"],
+        wait_gbp_per_hour=seen["wait_gbp_per_hour"],
+        origin=-1 if row is None else row,
+        allowed=np.array([allowed is None or number in allowed for number in view.regions], dtype=np.bool_),
+    )
+
+
+def job_of(view: View, workload: ComputeWorkload, config: Placing) -> Job:
+    """Return a workload as the planner takes it."""
+    return read(view, describe(view, workload, config))
+
+
+def needs(job: Job, pue: float) -> Floats:
+    """Return what a job takes up of each of `planning.field.RESOURCES` at a site with this PUE, while it runs."""
+    return np.array([job.it_power_mw * pue, job.gpus, job.cpu_cores, job.memory_gb])
+
+
+def spans_of(view: View, booking: Booking) -> tuple[tuple[float, float], ...]:
+    """Return a booking's spans in minutes from the field's start."""
+    return tuple((view.minutes(span.starts_at), view.minutes(span.ends_at)) for span in booking.spans)
+
+
+def with_room(field: Field, job: Job, site: int, spans: Iterable[tuple[float, float]], *, taken: bool) -> Field:
+    """Return the field with the room that a job takes up at a site taken, or else given back.
+
+    It takes up room in the whole of every half hour that it touches.
+    """
+    room = field.room.copy()
+    needed = needs(job, float(field.pue[site]))[:, None]
+    room[:, site, columns(spans, field.half_hours)] += -needed if taken else needed
+    return replace(field, room=room)
+
+
+def columns(spans: Iterable[tuple[float, float]], half_hours: int) -> list[int]:
+    """Return the half hours of the field that the spans touch, each once, in order."""
+    return sorted({column for span in spans for column in _touched(span, half_hours)})
+
+
+def instant(at: datetime) -> str:
+    """Return a moment as text: UTC, with Z."""
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
+
+
+def moment(text: str) -> datetime:
+    """Return the moment that `instant` wrote."""
+    return datetime.fromisoformat(text)
+
+
+def _touched(span: tuple[float, float], half_hours: int) -> range:
+    begins, ends = span
+    return range(max(math.floor(begins / HALF_HOUR_MINS), 0), min(math.ceil(ends / HALF_HOUR_MINS), half_hours))
+
+
+def _ends(workload: ComputeWorkload) -> list[tuple[datetime, str]]:
+    """Return what the workload says about when it must have ended, and by which limit."""
+    ends = []
+    if workload.deadline is not None:
+        ends.append((workload.deadline.replace(microsecond=0), "deadline"))
+    if workload.deferral_window_mins is not None:
+        allowed = timedelta(minutes=workload.deferral_window_mins + workload.duration_mins)
+        ends.append((_full_second(workload.created_at) + allowed, "deferral_window_mins"))
+    return ends
+
+
+def _full_second(at: datetime) -> datetime:
+    """Return the first full second that is not before `at`."""
+    return at if at.microsecond == 0 else at.replace(microsecond=0) + timedelta(seconds=1)
+
+
+def _fits(view: View, row: int, it_mw: float, workload: ComputeWorkload) -> bool:
+    """Return whether a site that the workload allows could hold it if nothing else ran there."""
+    site, allowed = view.sites[row], workload.allowed_region_ids
+    gpus = (workload.required_gpu_mins or 0) / workload.duration_mins
+    wanted = (gpus, workload.required_cpu_cores or 0, workload.required_memory_gb or 0)
+    there = (site.gpu_count, site.cpu_cores, site.memory_gb)
+    return (
+        (allowed is None or view.regions[row] in allowed)
+        and it_mw * float(site.pue) <= float(site.total_capacity_mw - site.base_load_mw)
+        and all(has is None or wants <= has for wants, has in zip(wanted, there, strict=True))
+    )
+
+
+def _value(workload: ComputeWorkload, config: Placing, it_mwh: float) -> float | None:
+    if workload.value_gbp is not None:
+        return float(workload.value_gbp)
+    return None if config.lost_compute_gbp_mwh is None else round(config.lost_compute_gbp_mwh * it_mwh, 4)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _limit(value: float | None) -> float:
+    return math.nan if value is None else float(value)

@@ -1,0 +1,349 @@
+"""Reasons: what a placement comes to as a decision, written down so that a reader can recompute every figure of it.
+
+Each figure is rounded once, when it is written; totals, savings and sentences are made of the rounded figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Final, Literal
+from uuid import UUID
+
+import numpy as np
+
+from pylon.agents import jobs
+from pylon.agents._words import headline, sentences
+from pylon.agents.contract import Booking, Draft, Span, View
+from pylon.ontology import carbon
+from pylon.ontology.enums import CarbonIndex, DecisionType
+from pylon.planning import arrival
+from pylon.planning.arrival import LIMITS, Placement
+from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Job, Option, Weights
+
+__all__ = ["Case", "Verdict", "consider", "draft_of", "explain", "recompute"]
+
+Reason = Literal["carbon", "price", "stress", "room"]
+
+SAME_MINS: Final = 5.0
+"""A job that ends within this of when it would have ended anyway is not called postponed."""
+
+_OTHERS: Final = 5
+_GREEN: Final = (CarbonIndex.VERY_LOW, CarbonIndex.LOW)
+_UNITS: Final = {
+    "power_mw": "MW of IT",
+    "memory_gb": "GB",
+    "carbon_cap": "gCO2/kWh",
+    "max_price": "GBP",
+    "value": "GBP",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One workload before its agent: what was seen of it, where it could go, and the booking that stands."""
+
+    view: View
+    """With the room that its own booking takes given back."""
+    seen: Mapping[str, Any]
+    job: Job
+    weights: Weights
+    placement: Placement
+    booking: Booking | None
+    standing: Option | None
+    """What the booking comes to today."""
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What is decided, from the difference between the choice and running now at origin."""
+        return _verdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a placement comes to: the type of the decision, and what the workload waits for if it waits."""
+
+    decision_type: DecisionType
+    waits_for: Reason | None = None
+
+
+def consider(view: View, seen: Mapping[str, Any], weights: Weights, booking: Booking | None = None) -> Case:
+    """Return the case of a workload as `jobs.describe` told of it; its own booking is given up first."""
+    job, standing = jobs.read(view, seen), None
+    site = None if booking is None else view.site(booking.data_centre_id)
+    if booking is not None and site is not None:
+        spans = jobs.spans_of(view, booking)
+        view = replace(view, field=jobs.with_room(view.field, job, site, spans, taken=False))
+        standing = arrival.evaluate(job, view.field, weights, site, spans)
+    placement = arrival.place(job, view.field, weights)
+    return Case(
+        view=view, seen=seen, job=job, weights=weights, placement=placement, booking=booking, standing=standing
+    )
+
+
+def _verdict(case: Case) -> Verdict:
+    chosen, baseline = case.placement.chosen, case.placement.baseline
+    if chosen is None:
+        return _without_option(case)
+    is_shifted = baseline is not None and chosen.site != baseline.site
+    now = _now_at(case, chosen.site) if baseline is None or is_shifted else baseline
+    why = _why_later(chosen, now)
+    if is_shifted:
+        return Verdict(DecisionType.SHIFT_REGION, why)
+    if why is None or why == "room":
+        return Verdict(DecisionType.ACCEPT_WORKLOAD, why)
+    return Verdict(_type_of(case, chosen, why), why)
+
+
+def draft_of(case: Case) -> Draft:
+    """Return the decision with its documents."""
+    verdict, placement, view = case.verdict, case.placement, case.view
+    inputs, limits, options = _inputs(case), _constraints(case), _alternatives(case)
+    chosen, baseline = options["chosen"], options["baseline"]
+    sites = [option.site for option in (case.placement.chosen, placement.baseline) if option is not None]
+    return Draft(
+        decision_type=verdict.decision_type,
+        reasoning=headline(verdict.decision_type, inputs, limits, options),
+        inputs=inputs,
+        constraints=limits,
+        alternatives=options,
+        workload_id=UUID(case.seen["workload_id"]),
+        source_dc_id=_place_of(case.seen["origin_data_centre_id"]),
+        target_dc_id=view.sites[case.placement.chosen.site].id if case.placement.chosen else None,
+        carbon_saved_gco2=_less(baseline, chosen, lambda option: option["carbon_gco2"], 2),
+        cost_saved_gbp=_less(baseline, chosen, _money, 4),
+        is_simulated=bool(case.seen["is_simulated"]) or any(view.sites[site].is_simulated for site in sites),
+    )
+
+
+def explain(decision: Mapping[str, Any]) -> list[str]:
+    """Return why a decision was made, in sentences with their numbers, from its stored documents alone.
+
+    `decision` has the columns of `orchestration_decisions`.
+    """
+    return sentences(
+        DecisionType(decision["decision_type"]),
+        str(decision["reasoning"]),
+        decision["inputs"],
+        decision["constraints_evaluated"],
+        decision["alternatives_considered"],
+    )
+
+
+def recompute(view: View, inputs: Mapping[str, Any]) -> Draft:
+    """Return the decision again from the `inputs` it recorded and the view they name.
+
+    `view` has the room as it was just before: that of its kept content, changed by each decision after `after_seq`.
+    """
+    standing = inputs["standing"]
+    booking = None if standing is None else _booking(standing)
+    return draft_of(consider(view, inputs["job"], Weights(**inputs["weights"]), booking))
+
+
+def _without_option(case: Case) -> Verdict:
+    """Return the verdict on a workload that nothing fits: what it waits for, or that it waits for nothing."""
+    binding = case.placement.binding
+    if case.placement.price_to_fit_gbp is not None:
+        return Verdict(DecisionType.NEGOTIATE, "price")
+    if binding == "region" or not _has_time_left(case) or not case.seen["fits_some_site"]:
+        return Verdict(DecisionType.REJECT_WORKLOAD)
+    return Verdict(DecisionType.DEFER_WORKLOAD, "carbon" if binding == "carbon_cap" else "room")
+
+
+def _has_time_left(case: Case) -> bool:
+    """Return whether it could still start a minute from now."""
+    job = case.job
+    return (
+        case.placement.binding != "latest_end"
+        and (job.earliest_mins + 1 + job.duration_mins <= job.latest_end_mins)
+        and job.duration_mins <= HALF_HOUR_MINS * case.view.field.half_hours
+    )
+
+
+def _why_later(chosen: Option, now: Option) -> Reason | None:
+    """Return what is gained by running later than `now`, the largest term; None when it does not run later."""
+    if chosen.ends <= now.ends + SAME_MINS:
+        return None
+    if now.terms.total <= chosen.terms.total:  # so a limit forbids running now
+        if now.refused_by == "carbon_cap":
+            return "carbon"
+        return "price" if now.refused_by in ("max_price", "value") else "room"
+    gains: dict[Reason, float] = {
+        "carbon": _gain(now.terms.carbon, chosen.terms.carbon),
+        "price": _gain(now.terms.energy, chosen.terms.energy),
+        "stress": _gain(now.terms.stress, chosen.terms.stress),
+        "room": _gain(now.terms.scarcity, chosen.terms.scarcity),
+    }
+    return max(gains, key=lambda why: gains[why])
+
+
+def _gain(before: float, after: float) -> float:
+    gain = before - after
+    return 0.0 if math.isnan(gain) else gain
+
+
+def _type_of(case: Case, chosen: Option, why: Reason) -> DecisionType:
+    if why == "price":
+        return DecisionType.PRICE_OPTIMIZATION
+    if why == "stress":
+        return DecisionType.DEFER_WORKLOAD
+    year = case.view.at(chosen.begins).year
+    is_green = carbon.index(chosen.carbon_kg / chosen.energy_mwh, year) in _GREEN
+    return DecisionType.RENEWABLE_WINDOW if is_green else DecisionType.CARBON_OPTIMIZATION
+
+
+def _now_at(case: Case, site: int) -> Option:
+    begins = case.job.earliest_mins
+    span = (begins, begins + case.job.duration_mins)
+    return arrival.evaluate(case.job, case.view.field, case.weights, site, [span])
+
+
+def _inputs(case: Case) -> dict[str, Any]:
+    view, booking = case.view, case.booking
+    return {
+        "view": view.digest,
+        "after_seq": view.after_seq,
+        "now": jobs.instant(view.now),
+        "starts_at": jobs.instant(view.starts_at),
+        "job": dict(case.seen),
+        "weights": {
+            "carbon_price_gbp_t": case.weights.carbon_price_gbp_t,
+            "stress_price_gbp_mwh": case.weights.stress_price_gbp_mwh,
+        },
+        "standing": None
+        if booking is None
+        else {
+            "data_centre_id": str(booking.data_centre_id),
+            "spans": [_span(span.starts_at, span.ends_at) for span in booking.spans],
+            "decision_id": str(booking.decision_id),
+        },
+        "simulated": list(view.simulated),
+        "missing": {
+            "known_nowhere": list(case.placement.left_out),
+            "half_hours_without_stress": int(np.isnan(view.field.stress).sum()),
+        },
+    }
+
+
+def _constraints(case: Case) -> dict[str, Any]:
+    placement, values = case.placement, _limit_values(case)
+    baseline = placement.baseline
+    return {
+        "limits": [
+            {
+                "limit": limit,
+                "value": values.get(limit),
+                "unit": _UNITS.get(limit),
+                "options_refused": placement.refused.get(limit, 0),
+            }
+            for limit in LIMITS
+            if values.get(limit) is not None or placement.refused.get(limit, 0)
+        ],
+        "binding": placement.binding,
+        "price_to_fit_gbp": None
+        if placement.price_to_fit_gbp is None
+        else math.ceil(placement.price_to_fit_gbp * 100 - 1e-9) / 100,
+        "baseline_infeasible": None if baseline is None else baseline.refused_by,
+        "is_exact": placement.is_exact,
+    }
+
+
+def _limit_values(case: Case) -> dict[str, Any]:
+    seen = case.seen
+    taken = (seen["it_power_mw"], seen["gpus"], seen["cpu_cores"], seen["memory_gb"])
+    return {
+        "region": seen["allowed_region_ids"],
+        **{name: value or None for name, value in zip(RESOURCES, taken, strict=True)},
+        "latest_end": seen["latest_end"],
+        "horizon": jobs.instant(case.view.half_hour(case.view.field.half_hours)),
+        "carbon_cap": seen["carbon_cap_gco2_kwh"],
+        "max_price": seen["max_price_gbp"],
+        "value": seen["value_gbp"],
+    }
+
+
+def _alternatives(case: Case) -> dict[str, Any]:
+    placement, standing = case.placement, case.standing
+    taken = None if case.placement.chosen is None else case.placement.chosen.site
+    others = sorted(
+        (found for found in placement.by_site if isinstance(found, Option) and found.site != taken),
+        key=lambda option: option.terms.total,
+    )
+    return {
+        "baseline_is": "run now at origin",
+        "chosen": _option(case, case.placement.chosen),
+        "baseline": _option(case, placement.baseline),
+        "standing": _option(case, standing),
+        "to_fit": _option(case, placement.to_fit),
+        "others": [_option(case, option) for option in others[:_OTHERS]],
+        "refused": [
+            {"dc_id": case.view.sites[found.site].dc_id, "refused_by": found.limit}
+            for found in placement.by_site
+            if not isinstance(found, Option)
+        ],
+    }
+
+
+def _option(case: Case, option: Option | None) -> dict[str, Any] | None:
+    if option is None:
+        return None
+    view, terms = case.view, option.terms
+    costs = {
+        "energy_gbp": _rounded(terms.energy, 6),
+        "carbon_gbp": _rounded(terms.carbon, 6),
+        "stress_gbp": _rounded(terms.stress, 6),
+        "migration_gbp": _rounded(terms.migration, 6),
+        "wait_gbp": _rounded(terms.wait, 6),
+        "scarcity_gbp": _rounded(terms.scarcity, 6),
+    }
+    return {
+        "dc_id": view.sites[option.site].dc_id,
+        "data_centre_id": str(view.sites[option.site].id),
+        "region_id": view.regions[option.site],
+        "spans": [_span(view.at(begins), view.at(ends)) for begins, ends in option.spans],
+        "energy_kwh": _rounded(option.energy_mwh * 1000, 3),
+        "carbon_gco2": _rounded(option.carbon_kg * 1000, 2),
+        "terms": costs,
+        "total_gbp": _rounded(sum(cost for cost in costs.values() if cost is not None), 6),
+        "stress_unknown_mins": _rounded(option.stress_unknown_mins, 3),
+        "refused_by": option.refused_by,
+    }
+
+
+def _span(starts_at: Any, ends_at: Any) -> dict[str, str]:
+    return {"starts_at": jobs.instant(starts_at), "ends_at": jobs.instant(ends_at)}
+
+
+def _rounded(value: float, places: int) -> float | None:
+    """Return the value as it is said; None when it is not known. Zero has no sign."""
+    return round(value, places) + 0.0 if math.isfinite(value) else None
+
+
+def _money(option: Mapping[str, Any]) -> float | None:
+    """Return what an option costs in money that is paid: energy and migration."""
+    energy = option["terms"]["energy_gbp"]
+    return None if energy is None else energy + option["terms"]["migration_gbp"]
+
+
+def _less(baseline: Any, chosen: Any, figure: Any, places: int) -> float | None:
+    """Return how much lower a figure of the choice is than the baseline's; None when either is not known."""
+    if baseline is None or chosen is None:
+        return None
+    before, after = figure(baseline), figure(chosen)
+    return None if before is None or after is None else _rounded(before - after, places)
+
+
+def _place_of(text: str | None) -> UUID | None:
+    return None if text is None else UUID(text)
+
+
+def _booking(standing: Mapping[str, Any]) -> Booking:
+    return Booking(
+        data_centre_id=UUID(standing["data_centre_id"]),
+        spans=tuple(
+            Span(jobs.moment(span["starts_at"]), jobs.moment(span["ends_at"])) for span in standing["spans"]
+        ),
+        decision_id=UUID(standing["decision_id"]),
+    )

@@ -1,0 +1,69 @@
+"""The log of decisions in the REST API: check it, take it away, and keep its head somewhere else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated
+
+from fastapi import FastAPI, Query
+from fastapi.responses import StreamingResponse
+
+from pylon.errors import Conflict
+from pylon.interfaces.runtime import Runtime
+from pylon.services.export_log import export_log
+from pylon.services.publish_heads import HEADS_FILE, Heads, PublishedHead, present_head, read_heads
+from pylon.services.verify_log import Verification, verify
+
+__all__ = ["add_audit"]
+
+_going_on = threading.Lock()
+
+_NDJSON = "application/x-ndjson"
+
+
+def add_audit(app: FastAPI, here: Callable[[], Runtime]) -> None:
+    """Add the routes to `app`; `here` returns the runtime they work on."""
+
+    @app.get("/api/v1/audit/verify", tags=["audit"])
+    def verify_log() -> Verification:
+        """Check the whole log of decisions, and that the heads published on this machine are in it.
+
+        Its time grows with the log; one at a time.
+        """
+        runtime = here()
+        path = runtime.settings.home / HEADS_FILE
+        with _one_at_a_time():
+            heads = read_heads(path) if path.exists() else Heads()
+            return verify(runtime.database, runtime.operator_id, heads.heads)
+
+    @app.get(
+        "/api/v1/audit/export",
+        tags=["audit"],
+        response_class=StreamingResponse,
+        responses={200: {"content": {_NDJSON: {"schema": {"type": "string"}}}}},
+    )
+    def export(
+        first: Annotated[int, Query(alias="from", ge=1, description="Number of the first decision")] = 1,
+    ) -> StreamingResponse:
+        """Return the log as lines of JSON: a header that says how to check them, then every decision."""
+        runtime = here()
+        lines = export_log(runtime.database, runtime.operator_id, runtime.clock(), first=first)
+        return StreamingResponse(lines, media_type=_NDJSON)
+
+    @app.get("/api/v1/audit/heads", tags=["audit"])
+    def heads() -> PublishedHead:
+        """Return where the log ends now: kept elsewhere, it shows later whether anything up to it was changed."""
+        runtime = here()
+        return present_head(runtime.database, runtime.operator_id, runtime.clock())
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    if not _going_on.acquire(blocking=False):
+        raise Conflict("The log is being checked for somebody else. Try again in a moment.")
+    try:
+        yield
+    finally:
+        _going_on.release()

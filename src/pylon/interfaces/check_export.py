@@ -1,0 +1,125 @@
+"""Check an export of Pylon's decision log: with Python 3.9 or later and nothing else, no database and no Pylon.
+
+    python check_export.py FILE [HEADS]
+
+FILE is what `pylon audit export` wrote, HEADS a file of published heads (chain-heads.jsonl). Ends with 0 when every
+decision follows the one before it and every published head is where it was, else with 1 and the first fault.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Fault", "check", "main"]
+
+GENESIS = "0" * 64
+
+
+class Fault(Exception):
+    """The export is not what was written."""
+
+
+def check(lines: Iterable[bytes], heads: Iterable[bytes] = ()) -> str:
+    """Return in words what was found in order; raise `Fault` with the first fault."""
+    rest = iter(lines)
+    header = _read(next(rest, b""), "The header", "format", "operator_id", "first_seq", "head")
+    if header["format"] != "pylon-decision-log-1":
+        raise Fault("This is no export of Pylon's decision log: its first line names another format.")
+    operator, first, head = header["operator_id"], header["first_seq"], header["head"]
+    if not isinstance(first, int) or not isinstance(head, dict):
+        raise Fault("The header is not readable: it was changed.")
+    known = [one for one in map(_head, heads) if one and one["operator_id"] == operator]
+    wanted = {one["seq"] for one in known}
+    seq, last = first - 1, GENESIS if first == 1 else ""
+    hashes = {seq: last} if last else {}
+    for line in rest:
+        seq += 1
+        row = _read(line, f"Decision {seq}", "seq", "prev_hash", "hash", "content")
+        # An export that begins within the log takes what was before it from its first decision.
+        last = last or row["prev_hash"]
+        hashes.setdefault(first - 1, last)
+        last = _followed(row, seq, last, operator)
+        if seq in wanted:
+            hashes[seq] = last
+    if seq != head.get("seq") or last not in ("", head.get("hash")):
+        named = head.get("seq")
+        raise Fault(f"The export ends at decision {seq} and its header names {named}: it is cut or rewritten.")
+    met = [one["seq"] for one in known if one["seq"] >= first - 1 and _met(one, hashes, seq)]
+    return _said(operator, first, seq, met)
+
+
+def main(words: Sequence[str]) -> int:
+    """Check the files that are named, print what was found, and return the exit code."""
+    if len(words) not in (1, 2):
+        print(__doc__)
+        return 2
+    try:
+        heads = Path(words[1]).read_bytes().splitlines() if len(words) == 2 else []
+        with Path(words[0]).open("rb") as lines:
+            print(check(lines, heads))
+    except OSError as error:
+        print(f"{error.filename} cannot be read: {error.strerror}.")
+        return 2
+    except Fault as fault:
+        print(f"NOT AS IT WAS WRITTEN. {fault}")
+        return 1
+    return 0
+
+
+def _read(text: bytes | str, what: str, *names: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise Fault(f"{what} is not readable: it was cut short or changed.") from None
+    if not isinstance(value, dict) or not all(name in value for name in names):
+        raise Fault(f"{what} lacks one of: {', '.join(names)}.")
+    return value
+
+
+def _head(line: bytes) -> dict[str, Any] | None:
+    try:
+        return _read(line, "", "operator_id", "seq", "hash", "exported_at")
+    except Fault:  # a line that a failure cut short is no evidence of anything
+        return None
+
+
+def _followed(row: dict[str, Any], seq: int, last: str, operator: str) -> str:
+    """Return the decision's hash, worked out anew."""
+    if row["seq"] != seq:
+        raise Fault(f"Decision {seq} is not there: number {row['seq']} is in its place.")
+    if row["prev_hash"] != last:
+        raise Fault(f"Decision {seq} does not follow the one before it.")
+    digest = hashlib.sha256(f"{last}\n{seq}\n{row['content']}".encode()).hexdigest()
+    if row["hash"] != digest:
+        raise Fault(f"The hash of decision {seq} is not that of its content.")
+    if _read(row["content"], f"The content of decision {seq}", "operator_id")["operator_id"] != operator:
+        raise Fault(f"Decision {seq} is another operator's.")
+    return digest
+
+
+def _met(head: dict[str, Any], hashes: dict[int, str], last: int) -> bool:
+    if hashes.get(head["seq"]) != head["hash"]:
+        why = "is not in the export" if head["seq"] > last else "is another one in the export"
+        raise Fault(f"Decision {head['seq']}, whose hash was published at {head['exported_at']}, {why}.")
+    return True
+
+
+def _said(operator: str, first: int, last: int, met: Sequence[int]) -> str:
+    upto = max(met, default=first - 1)
+    return "\n".join(
+        [
+            f"In order: decisions {first} to {last} of operator {operator} follow one another.",
+            f"{len(met)} published heads are where they were."
+            + (f" Nothing up to decision {upto} has been changed since it was published." if met else ""),
+            f"{last - upto} decisions lie after the last of them: whoever rewrote all of these would not be found.",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

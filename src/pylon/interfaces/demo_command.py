@@ -1,0 +1,109 @@
+"""The command `pylon demo`: a day of a simulated fleet on a simulated grid, in about a minute.
+
+Like every command it imports what it needs when it runs.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+if TYPE_CHECKING:
+    from pylon.interfaces.demo import Sofar, Step
+    from pylon.interfaces.runtime import Runtime
+    from pylon.settings import Settings
+
+__all__ = ["add_demo"]
+
+out = Console(highlight=False)
+
+_Hours = Annotated[int, typer.Option("--hours", min=1, max=168, help="How many hours, up to now.")]
+_Fast = Annotated[bool, typer.Option("--fast", help="As fast as this machine can.")]
+_Pace = Annotated[float, typer.Option("--pace", min=0, help="Seconds that one simulated hour takes at least.")]
+
+
+def add_demo(app: typer.Typer, settings: Callable[[], Settings]) -> None:
+    """Add the command to `app`; `settings` loads them."""
+
+    @app.command()
+    def demo(hours: _Hours = 24, fast: _Fast = False, pace: _Pace = 10.0) -> None:
+        """Show a day in a minute: workloads arrive, agents decide, work runs, and the books are checked.
+
+        Everything is simulated, in a database of its own (PYLON_HOME/demo), which each demo makes anew.
+        """
+        from pylon.interfaces import demo as demos
+        from pylon.interfaces import runtime, serving
+        from pylon.store import embedded
+
+        serving.stop_on_terminate()
+        own = demos.demo_settings(settings())
+        now = runtime.utc_now()
+        at = demos.moments(now, hours)
+        clock = demos.DrivenClock(at[0])
+        embedded.destroy(own.home)
+        out.print(
+            f"[bold]Simulated[/]: a made-up grid and fleet from {at[0]:%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M} UTC."
+        )
+        with runtime.opened(own, clock) as here:
+            decided = _drive(here, clock, at, 0.0 if fast else pace)
+            clock.now = now
+            _close(here, decided, now)
+
+
+def _drive(here: Runtime, clock: object, at: list[datetime], pace_s: float) -> list[Step]:
+    """Drive the clock, and show how it goes."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from pylon.interfaces import demo
+
+    assert isinstance(clock, demo.DrivenClock)  # noqa: S101  the caller made it
+    sofar, steps = demo.Sofar(), []
+    columns = (TextColumn("{task.fields[at]}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[said]}"))
+    with Progress(*columns, console=out) as progress:
+        bar = progress.add_task("demo", total=len(at), at=f"{at[0]:%d %b %H:%M}", said="")
+        began = time.monotonic()
+        for step in demo.course(here, clock, at):
+            sofar.add(step)
+            steps.append(step)
+            progress.update(bar, advance=1, at=f"{step.at:%d %b %H:%M}", said=_said(sofar))
+            time.sleep(max(0.0, pace_s / 2 - (time.monotonic() - began)))
+            began = time.monotonic()
+    return steps
+
+
+def _said(sofar: Sofar) -> str:
+    return (
+        f"{sofar.decisions.total():,} decisions, {sofar.running:,} running, {sofar.completed:,} done, "
+        f"{sofar.energy_kwh / 1000:,.0f} MWh, {sofar.carbon_saved_kg / 1000:,.1f} t CO2 saved"
+    )
+
+
+def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
+    """Print what came of it: decisions by type, the report, the check of the log, examples, and what to do next."""
+    from collections import Counter
+
+    from pylon.interfaces import demo
+    from pylon.interfaces.report_command import print_report
+    from pylon.services.report import report
+    from pylon.services.verify_log import verify
+
+    decisions = [decision for step in steps for decision in step.round.decisions]
+    kinds = Counter(decision.decision_type.value for decision in decisions)
+    out.print("Decisions: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) + ".")
+    print_report(report(here.database, here.operator_id, now))
+    found = verify(here.database, here.operator_id)
+    verdict = (
+        "intact" if found.is_intact else f"[red]broken: {escape(found.fault.detail if found.fault else '')}[/]"
+    )
+    out.print(f"The log: {found.checked:,} of {found.decisions:,} decisions checked, {verdict}.")
+    for decision in demo.examples(decisions):
+        out.print(f"[bold]{decision.decision_id} {decision.decision_type.value}[/]: {escape(decision.reasoning)}")
+    home = here.settings.home
+    out.print("All of this is simulated. Look at it, and let it go on:", soft_wrap=True)
+    out.print(f"  PYLON_HOME={escape(str(home))} PYLON_GRID=simulated pylon serve", soft_wrap=True)

@@ -1,0 +1,130 @@
+"""The report for the terminal: a table of days or agents with its totals, what it rests on, and the same as CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from decimal import Decimal
+
+from rich.markup import escape
+from rich.table import Table
+
+from pylon.interfaces import tables
+from pylon.services.report import By, Figures, Kind, Report, ReportRow
+
+__all__ = ["csv_text", "report_notes", "report_table", "storage_table"]
+
+_KINDS = {
+    Kind.REAL: "real",
+    Kind.PARTLY_SIMULATED: "[yellow]part sim.[/]",
+    Kind.SIMULATED: "[yellow]simulated[/]",
+}
+
+
+def report_table(report: Report) -> Table:
+    """Return the workloads of a report, with one line of totals for each kind of figure."""
+    table = tables.new_table(f"Workloads that ended, {_span(report)} (London days)")
+    table.add_column(report.by.value, overflow="fold")
+    table.add_column("kind", no_wrap=True)
+    for heading in ("done", "not", "MWh", "kg CO2", "GBP", "kg saved", "GBP saved"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in report.rows:
+        table.add_row(_label(row, report.by), _KINDS[row.kind], *_work(row))
+    table.add_section()
+    for total in report.totals:
+        table.add_row("all", _KINDS[total.kind], *_work(total), style="bold")
+    return table
+
+
+def storage_table(report: Report) -> Table | None:
+    """Return what storage earned; None when none was dispatched."""
+    if not any(total.dispatches for total in report.totals):
+        return None
+    table = tables.new_table("Storage, against idling (wear taken off)")
+    table.add_column(report.by.value, overflow="fold")
+    table.add_column("kind", no_wrap=True)
+    for heading in ("plans", "MWh in", "MWh out", "GBP earned", "kg saved"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in report.rows:
+        if row.dispatches:
+            table.add_row(_label(row, report.by), _KINDS[row.kind], *_storage(row))
+    table.add_section()
+    for total in report.totals:
+        if total.dispatches:
+            table.add_row("all", _KINDS[total.kind], *_storage(total), style="bold")
+    return table
+
+
+def report_notes(report: Report) -> Iterator[str]:
+    """Yield what a reader of the tables must know: the baseline, losses, what is left out, what is simulated."""
+    yield "Saved: against running at once at the origin, as prices and carbon turned out; losses are taken off."
+    for total in report.totals:
+        kind = total.kind.value.replace("_", " ")
+        if total.carbon_lost_g or total.cost_lost_gbp:
+            yield (
+                f"Losses in the {kind} savings: {_number(total.carbon_lost_g / 1000)} kg, "
+                f"GBP {_number(total.cost_lost_gbp)}."
+            )
+        if total.infeasible:
+            yield (
+                f"{total.infeasible:,} {kind} workloads could not have run at once at their origin; what they "
+                f"saved ({_number(total.infeasible_carbon_saved_g / 1000)} kg, "
+                f"GBP {_number(total.infeasible_cost_saved_gbp)}) is in no sum."
+            )
+        if total.unsettled:
+            yield f"{total.unsettled:,} {kind} workloads that ran are not settled yet: their signals are to come."
+        if total.carbon_unknown or total.cost_unknown:
+            yield (
+                f"Of the {kind} workloads {total.carbon_unknown:,} have no carbon and {total.cost_unknown:,} no "
+                "cost: a value was never known."
+            )
+        if total.cost_per_gpu_hour_gbp is not None:
+            yield f"Energy of one GPU hour ({kind}): GBP {total.cost_per_gpu_hour_gbp:.4f}."
+    if report.notice:
+        yield report.notice
+
+
+def csv_text(report: Report) -> str:
+    """Return the rows of a report as CSV, with the names and units of the API."""
+    out = io.StringIO()
+    names = [report.by.value, "kind", *Figures.model_fields, "cost_per_gpu_hour_gbp"]
+    writer = csv.DictWriter(out, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in report.rows:
+        writer.writerow(row.model_dump())
+    return out.getvalue()
+
+
+def _span(report: Report) -> str:
+    return f"{report.start} up to, not including, {report.end}"
+
+
+def _label(row: ReportRow, by: By) -> str:
+    return str(row.day) if by is By.DAY else escape(row.agent or "nobody")
+
+
+def _work(figures: Figures) -> list[str]:
+    return [
+        f"{figures.completed:,}",
+        f"{figures.failed + figures.rejected + figures.cancelled:,}",
+        _number(figures.energy_kwh / 1000),
+        _number(figures.carbon_g / 1000),
+        _number(figures.cost_gbp),
+        _number(figures.carbon_saved_g / 1000),
+        _number(figures.cost_saved_gbp),
+    ]
+
+
+def _storage(figures: Figures) -> list[str]:
+    return [
+        f"{figures.dispatches:,}",
+        _number(figures.charged_kwh / 1000),
+        _number(figures.discharged_kwh / 1000),
+        _number(figures.storage_earned_gbp),
+        _number(figures.storage_carbon_saved_g / 1000),
+    ]
+
+
+def _number(value: Decimal) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"

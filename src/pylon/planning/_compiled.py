@@ -1,0 +1,24 @@
+"""How a kernel is compiled: strictly, so that the same inputs give the same bytes on every machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+import numba
+
+__all__ = ["compiled"]
+
+Kernel = TypeVar("Kernel", bound=Callable[..., object])
+
+
+def compiled(kernel: Kernel) -> Kernel:
+    """Return `kernel` as machine code, made on its first call and kept for the next process where that is possible.
+
+    No fastmath and no threads: sums run in the order that is written down. A kernel calls only kernels of its own
+    module, because what is kept is not made anew when another module changes.
+    """
+    try:
+        return cast(Kernel, numba.njit(cache=True, error_model="numpy")(kernel))
+    except RuntimeError:  # no folder that may be written to: every process compiles for itself
+        return cast(Kernel, numba.njit(error_model="numpy")(kernel))

@@ -1,0 +1,318 @@
+"""How the actions on workloads are carried out: criteria, effect, and the decision each stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from pylon.agents import by_hand, compute_orchestrator
+from pylon.agents.contract import Draft, Span
+from pylon.agents.jobs import Placing, instant
+from pylon.errors import Refused
+from pylon.ontology import actions
+from pylon.ontology.agency import Agent
+from pylon.ontology.compute import ComputeWorkload
+from pylon.ontology.enums import AgentType, DataCentreStatus, DecisionType, WorkloadStatus
+from pylon.ontology.fleet import DataCentre
+from pylon.ontology.lifecycle import NEXT, may_follow
+from pylon.planning.field import RESOURCES
+from pylon.services.desk import Asked, Desk, Handler
+from pylon.services.view_fleet import needs
+
+__all__ = ["HANDLERS"]
+
+_S = WorkloadStatus
+
+Booking = actions.AcceptWorkload | actions.ShiftWorkload | actions.DeferWorkload
+_Aside = actions.DeferWorkload | actions.RejectWorkload | actions.NegotiateWorkload
+
+
+def _submit(desk: Desk, given: actions.SubmitWorkload, asked: Asked) -> None:
+    _arrive(desk, [given], asked)
+
+
+def _submit_all(desk: Desk, given: actions.SubmitWorkloads, asked: Asked) -> None:
+    _arrive(desk, given.workloads, asked)
+
+
+def _arrive(desk: Desk, jobs: Sequence[actions.SubmitWorkload], asked: Asked) -> None:
+    """Take in every job, or none, and decide each at once, in the order given."""
+    taken = {workload.job_id for workload in desk.workloads([job.job_id for job in jobs])}
+    refusals = [refusal for job in jobs for refusal in _refusals(job, taken, desk.now)]
+    if refusals:
+        raise Refused("; ".join(refusal["detail"] for refusal in refusals[:5]), refusals=refusals)
+    arrived = [_workload(desk, job) for job in jobs]
+    agent = _orchestrator(desk)
+    for workload in arrived:
+        desk.add(workload)
+        _decide(desk, workload, agent, asked)
+
+
+def _refusals(job: actions.SubmitWorkload, taken: set[str], now: datetime) -> list[dict[str, Any]]:
+    found = []
+    if job.job_id in taken:
+        detail = f"You have a workload {job.job_id!r} already. Give the new one an id of its own."
+        found.append({"code": "job_id_free", "detail": detail, "job_id": job.job_id})
+    if job.deadline is not None and job.deadline <= now:
+        detail = (
+            f"The deadline of {job.job_id!r}, {job.deadline:%Y-%m-%d %H:%M} UTC, is past. Give one that lies ahead."
+        )
+        found.append({"code": "deadline_ahead", "detail": detail, "job_id": job.job_id})
+    return found
+
+
+def _workload(desk: Desk, job: actions.SubmitWorkload) -> ComputeWorkload:
+    origin = None if job.origin is None else desk.centre(job.origin)
+    said = job.model_dump(exclude={"origin", "power_kw", "estimated_energy_kwh"})
+    return ComputeWorkload(
+        id=desk.new_id(),
+        operator_id=desk.operator_id,
+        origin_dc_id=None if origin is None else origin.id,
+        power_kw=job.it_power_kw,
+        estimated_energy_kwh=job.it_energy_kwh,
+        created_at=desk.now,
+        **said,
+    )
+
+
+def _orchestrator(desk: Desk) -> Agent | None:
+    row = desk.transaction.one(
+        "acting_agent", operator_id=desk.operator_id, agent_type=AgentType.COMPUTE_ORCHESTRATOR
+    )
+    return None if row is None else Agent.model_validate(row)
+
+
+def _decide(desk: Desk, workload: ComputeWorkload, agent: Agent | None, asked: Asked) -> None:
+    """Let the operator's orchestrator (one with the defaults where it has none) decide, and carry that out."""
+    proposal = compute_orchestrator.decide(desk.view, workload, _settings(agent))
+    by = f"agent {agent.agent_id}" if agent else asked.by
+    decided = Asked(by=by, agent_id=agent.id if agent else None, draft=proposal.draft)
+    HANDLERS[proposal.action](desk, actions.action(proposal.action).parse(proposal.parameters), decided)
+
+
+def _accept(desk: Desk, given: actions.AcceptWorkload, asked: Asked) -> None:
+    _book(desk, given, asked, _S.QUEUED)
+
+
+def _shift(desk: Desk, given: actions.ShiftWorkload, asked: Asked) -> None:
+    _book(desk, given, asked, _S.QUEUED)
+
+
+def _defer(desk: Desk, given: actions.DeferWorkload, asked: Asked) -> None:
+    status = _S.PENDING if given.deferred_by is None else _S(f"DEFERRED_{given.deferred_by}")
+    if given.dc_id is not None:
+        _book(desk, given, asked, status)
+    else:
+        _set_aside(desk, given, asked, status, DecisionType.DEFER_WORKLOAD)
+
+
+def _reject(desk: Desk, given: actions.RejectWorkload, asked: Asked) -> None:
+    _set_aside(desk, given, asked, _S.FAILED, DecisionType.REJECT_WORKLOAD)
+
+
+def _negotiate(desk: Desk, given: actions.NegotiateWorkload, asked: Asked) -> None:
+    _set_aside(desk, given, asked, _S.DEFERRED_PRICE, DecisionType.NEGOTIATE)
+
+
+def _amend(desk: Desk, given: actions.AmendWorkload, asked: Asked) -> None:
+    """Change the limits, give up what was booked, and decide anew."""
+    workload = desk.workload(given.job_id)
+    _must_become(workload, _S.PENDING)
+    changes = given.changed()
+    deadline = changes.get("deadline")
+    if deadline is not None and deadline <= desk.now:
+        raise Refused.because("deadline_ahead", f"The deadline {deadline:%Y-%m-%d %H:%M} UTC is past.")
+    desk.unbook(workload)
+    changed = workload.model_copy(
+        update={**changes, "status": _S.PENDING, "host_dc_id": None, "scheduled_start": None}
+    )
+    desk.change(changed)
+    _decide(desk, changed, _orchestrator(desk), asked)
+
+
+def _start(desk: Desk, given: actions.StartWorkload, _: Asked) -> None:
+    workload = desk.workload(given.job_id)
+    _must_become(workload, _S.RUNNING)
+    at = given.at or desk.now
+    if workload.host_dc_id is None:
+        raise Refused.because("booked", f"{workload.job_id!r} is booked nowhere, so it cannot start.")
+    if not workload.created_at <= at <= desk.now:
+        raise _not_ahead(workload, "start", workload.created_at, desk.now)
+    _must_not_be_offline(desk, workload.host_dc_id)
+    desk.change(workload.model_copy(update={"status": _S.RUNNING, "started_at": at}))
+
+
+def _complete(desk: Desk, given: actions.CompleteWorkload, _: Asked) -> None:
+    workload = desk.workload(given.job_id)
+    _must_become(workload, _S.COMPLETED)
+    at = given.at or desk.now
+    if workload.started_at is None or not workload.started_at <= at <= desk.now:
+        raise _not_ahead(workload, "end", workload.started_at or workload.created_at, desk.now)
+    desk.change(
+        workload.model_copy(
+            update={"status": _S.COMPLETED, "completed_at": at, "actual_energy_kwh": given.energy_kwh}
+        )
+    )
+    desk.forget()
+
+
+def _fail(desk: Desk, given: actions.FailWorkload, _: Asked) -> None:
+    _end(desk, given.job_id, _S.FAILED)
+
+
+def _cancel(desk: Desk, given: actions.CancelWorkload, _: Asked) -> None:
+    _end(desk, given.job_id, _S.CANCELLED)
+
+
+def _end(desk: Desk, job_id: str, status: WorkloadStatus) -> None:
+    """End a job before it is done. What it ran stays on record; what it was still to run is given up."""
+    workload = desk.workload(job_id)
+    _must_become(workload, status)
+    if workload.status is not _S.RUNNING:
+        desk.clear(workload)
+    desk.change(workload.model_copy(update={"status": status, "completed_at": desk.now}))
+    desk.forget()
+
+
+def _book(desk: Desk, given: Booking, asked: Asked, status: WorkloadStatus) -> None:
+    """Book the workload where and when it is asked for, if no limit forbids it.
+
+    What an agent has chosen is looked at again: nobody books past a limit.
+    """
+    workload = desk.workload(given.job_id)
+    _must_become(workload, status)
+    assert given.dc_id is not None  # noqa: S101  who calls has looked
+    centre = desk.centre(given.dc_id)
+    spans = _spans(workload, given)
+    config = Placing() if asked.draft else _settings(_orchestrator(desk))
+    if refusals := by_hand.refusals(desk.view, workload, config, centre.id, spans):
+        raise Refused("; ".join(one["detail"] for one in refusals), refusals=refusals)
+    draft = asked.draft or _named(by_hand.chosen(desk.view, workload, config, centre.id, spans), given)
+    decision_id = desk.decide(draft, asked, _booked_effect(given, workload, status, centre, spans))
+    desk.book(workload, centre, spans, decision_id)
+    desk.change(
+        workload.model_copy(
+            update={"status": status, "host_dc_id": centre.id, "scheduled_start": spans[0].starts_at}
+        )
+    )
+
+
+def _set_aside(
+    desk: Desk, given: _Aside, asked: Asked, status: WorkloadStatus, decision_type: DecisionType
+) -> None:
+    """Leave the workload, or put it, where nothing is booked for it."""
+    workload = desk.workload(given.job_id)
+    _must_become(workload, status)
+    reason = given.reason or "no reason was given."
+    draft = asked.draft or by_hand.set_aside(
+        desk.view, workload, _settings(_orchestrator(desk)), decision_type, reason
+    )
+    desk.decide(draft, asked, _effect(given, workload, status))
+    desk.unbook(workload)
+    ended = desk.now if status is _S.FAILED else None
+    desk.change(
+        workload.model_copy(
+            update={"status": status, "host_dc_id": None, "scheduled_start": None, "completed_at": ended}
+        )
+    )
+
+
+def _settings(agent: Agent | None) -> Placing:
+    """Return what the orchestrator weighs: its own configuration, or the defaults where there is no such agent."""
+    settings = compute_orchestrator.PROGRAM.settings(agent.config if agent else {})
+    assert isinstance(settings, Placing)  # noqa: S101  the program says so
+    return settings
+
+
+def _named(draft: Draft, given: Booking) -> Draft:
+    decision_type = {
+        actions.AcceptWorkload: DecisionType.ACCEPT_WORKLOAD,
+        actions.ShiftWorkload: DecisionType.SHIFT_REGION,
+        actions.DeferWorkload: DecisionType.DEFER_WORKLOAD,
+    }[type(given)]
+    why = f" Reason given: {given.reason}" if given.reason else ""
+    return replace(draft, decision_type=decision_type, reasoning=draft.reasoning + why)
+
+
+def _spans(workload: ComputeWorkload, given: Booking) -> list[Span]:
+    if given.spans is not None:
+        return [Span(span.starts_at, span.ends_at) for span in given.spans]
+    assert given.starts_at is not None  # noqa: S101  one of the two is given
+    return [Span(given.starts_at, given.starts_at + timedelta(minutes=workload.duration_mins))]
+
+
+def _effect(given: actions.Parameters, workload: ComputeWorkload, status: WorkloadStatus) -> dict[str, Any]:
+    """Return what is done to the workload, for the log."""
+    return {
+        "action": _NAMES[type(given)],
+        "job_id": workload.job_id,
+        "from": workload.status.value,
+        "to": status.value,
+    }
+
+
+def _booked_effect(
+    given: Booking,
+    workload: ComputeWorkload,
+    status: WorkloadStatus,
+    centre: DataCentre,
+    spans: Sequence[Span],
+) -> dict[str, Any]:
+    """Return the same of a booking, with the room it takes up: from it the room of a later moment can be made."""
+    taken = needs(workload, float(centre.pue)).tolist()
+    return {
+        **_effect(given, workload, status),
+        "dc_id": centre.dc_id,
+        "data_centre_id": str(centre.id),
+        "spans": [{"starts_at": instant(span.starts_at), "ends_at": instant(span.ends_at)} for span in spans],
+        "takes": dict(zip(RESOURCES, taken, strict=True)),
+    }
+
+
+def _must_become(workload: ComputeWorkload, status: WorkloadStatus) -> None:
+    if not may_follow(workload.status, status):
+        follow = ", ".join(sorted(NEXT[workload.status])) or "nothing: it has ended"
+        raise Refused.because(
+            "status",
+            f"{workload.job_id!r} is {workload.status} and cannot become {status}. What may follow: {follow}.",
+            job_id=workload.job_id,
+            status=workload.status.value,
+            wanted=status.value,
+            valid=sorted(NEXT[workload.status]),
+        )
+
+
+def _must_not_be_offline(desk: Desk, data_centre_id: UUID) -> None:
+    centre = desk.centre_of(data_centre_id)
+    if centre.status is DataCentreStatus.OFFLINE:
+        raise Refused.because(
+            "not_offline", f"{centre.dc_id} is OFFLINE, so nothing starts there.", dc_id=centre.dc_id
+        )
+
+
+def _not_ahead(workload: ComputeWorkload, what: str, since: datetime, now: datetime) -> Refused:
+    valid = f"from {since:%Y-%m-%d %H:%M:%S} to {now:%Y-%m-%d %H:%M:%S} UTC"
+    detail = f"{workload.job_id!r} cannot {what} then. Valid: {valid}."
+    return Refused.because("not_ahead", detail, job_id=workload.job_id)
+
+
+_NAMES: Final = {one.parameters: name for name, one in actions.ACTIONS.items()}
+
+HANDLERS: Final[Mapping[str, Handler]] = {
+    "submit_workload": _submit,
+    "submit_workloads": _submit_all,
+    "accept_workload": _accept,
+    "shift_workload": _shift,
+    "defer_workload": _defer,
+    "reject_workload": _reject,
+    "negotiate_workload": _negotiate,
+    "amend_workload": _amend,
+    "start_workload": _start,
+    "complete_workload": _complete,
+    "fail_workload": _fail,
+    "cancel_workload": _cancel,
+}
+"""The handler of each action on workloads."""

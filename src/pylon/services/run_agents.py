@@ -1,0 +1,190 @@
+"""Run the agents: each agent of one operator looks at the fleet once, and what it proposes is carried out.
+
+An agent's turn is one transaction: the states it passes through, its actions and their decisions are all there or
+none is. An agent that fails is in ERROR with the reason, keeps nobody from their turn and tries again next time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pylon.agents import contract
+from pylon.agents.contract import Program, Proposal
+from pylon.errors import PylonError, Refused, StoreError
+from pylon.ontology.agency import Agent
+from pylon.ontology.enums import AgentStatus, AgentType, DecisionType
+from pylon.ontology.identity import uuid7
+from pylon.services import desk as desks
+from pylon.services import perform_action
+from pylon.services._agent_states import enter
+from pylon.services.ask_sources import Progress, silent
+from pylon.services.desk import Call, Desk
+from pylon.services.perform_action import Taken
+from pylon.services.view_fleet import Views
+from pylon.store import leases, objects
+from pylon.store.database import Database
+
+__all__ = ["LEASE", "Round", "Turn", "run_agents"]
+
+LEASE: Final = "agents"
+"""The lease of whoever runs a round; two at once would answer the same question twice."""
+
+
+class Turn(BaseModel):
+    """What one agent did in a round."""
+
+    model_config = ConfigDict(frozen=True)
+
+    agent_id: str
+    agent_type: AgentType
+    decisions: list[Taken] = []
+    refused: list[dict[str, Any]] = Field(
+        default=[], description="Proposals that the state of things forbade by then, and why"
+    )
+    error: str | None = Field(default=None, description="Why the agent failed; it changed nothing then")
+    seconds: float
+
+    @property
+    def by_type(self) -> dict[DecisionType, int]:
+        """How many decisions of each type."""
+        return dict(Counter(decision.decision_type for decision in self.decisions))
+
+
+class Round(BaseModel):
+    """What the agents of one operator did at one moment.
+
+    Savings are signed sums over the decisions that have them, against run now at origin (storage: against idling).
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    now: datetime
+    trigger: str
+    turns: list[Turn] = []
+    resting: list[str] = Field(default=[], description="Agents that are OFFLINE and were left alone")
+
+    @property
+    def decisions(self) -> list[Taken]:
+        """Every decision, in the order of the log."""
+        return [decision for turn in self.turns for decision in turn.decisions]
+
+    @property
+    def carbon_saved_kg(self) -> float:
+        """Carbon saved, in kg; negative when more is emitted."""
+        return sum(decision.carbon_saved_gco2 or 0.0 for decision in self.decisions) / 1000
+
+    @property
+    def cost_saved_gbp(self) -> float:
+        """Cost saved, in GBP; negative when it costs more."""
+        return sum(decision.cost_saved_gbp or 0.0 for decision in self.decisions)
+
+    @property
+    def energy_kwh(self) -> float:
+        """Energy of the workloads that were placed, in kWh."""
+        chosen = [decision.alternatives_considered.get("chosen") or {} for decision in self.decisions]
+        return sum(option.get("energy_kwh") or 0.0 for option in chosen)
+
+
+def run_agents(
+    database: Database,
+    views: Views,
+    call: Call,
+    *,
+    trigger: str,
+    clock: Callable[[], datetime],
+    progress: Progress = silent,
+) -> Round:
+    """Let every agent of the operator that is not OFFLINE have its turn, in the order of their programs.
+
+    `trigger` says why there is a round (`command`, `pipeline run ID`); the agents' states keep it. `clock` is for
+    the lease and for how long a turn took. Raises `LeaseHeld` while another process runs a round.
+    """
+    with leases.held(database, LEASE, uuid7(call.now, call.entropy(10)), clock):
+        with database.as_reader(call.operator_id) as transaction:
+            rows = objects.read(transaction, Agent, operator_id=call.operator_id, order_by=["agent_id"])
+        agents = [Agent.model_validate(row) for row in rows]
+        turns = []
+        for program, agent in _in_order(agents):
+            began = clock()
+            turn = _turn(database, views, call, program, agent, trigger)
+            turns.append(turn.model_copy(update={"seconds": (clock() - began).total_seconds()}))
+            progress(agent.name, _outcome(turns[-1]))
+        resting = [agent.agent_id for agent in agents if agent.status is AgentStatus.OFFLINE]
+    return Round(now=call.now, trigger=trigger, turns=turns, resting=resting)
+
+
+def _in_order(agents: list[Agent]) -> Iterator[tuple[Program, Agent]]:
+    for program in contract.discover():
+        for agent in agents:
+            if agent.agent_type is program.agent_type and agent.status is not AgentStatus.OFFLINE:
+                yield program, agent
+
+
+def _turn(database: Database, views: Views, call: Call, program: Program, agent: Agent, trigger: str) -> Turn:
+    """Let one agent have its turn; if it fails, undo that and put it in ERROR."""
+    try:
+        with desks.opened(database, views, call, whole=True) as desk:
+            refused = _act(desk, program, desk.agent(agent.agent_id), trigger)
+            decisions = [perform_action.taken(decided) for decided in desk.decided]
+    except StoreError:
+        raise  # nobody else's turn would go better
+    except Exception as error:
+        reason = error.detail if isinstance(error, PylonError) else repr(error)
+        with desks.opened(database, views, call) as desk:
+            enter(desk, desk.agent(agent.agent_id), AgentStatus.ERROR, trigger, {"error": reason})
+        return Turn(agent_id=agent.agent_id, agent_type=agent.agent_type, error=reason, seconds=0.0)
+    return Turn(
+        agent_id=agent.agent_id, agent_type=agent.agent_type, decisions=decisions, refused=refused, seconds=0.0
+    )
+
+
+def _act(desk: Desk, program: Program, agent: Agent, trigger: str) -> list[dict[str, Any]]:
+    """Take an agent from rest through what it does and back, and return what was refused."""
+    acting = enter(desk, agent, AgentStatus.ACTIVE, trigger)
+    refused: list[dict[str, Any]] = []
+    task = _still_ahead(agent.current_task, desk.now)
+    # All are made before the first is carried out: an agent decides on the fleet as it was and on its proposals.
+    for proposal in list(program.run(desk.view, agent)):
+        if acting.status is not proposal.doing:
+            acting = enter(desk, acting, proposal.doing, trigger, {"action": proposal.action})
+        try:
+            perform_action.carry_out(desk, proposal, agent)
+        except Refused as refusal:
+            about = {"action": proposal.action, "decision_type": proposal.draft.decision_type.value}
+            refused.append({**about, "detail": refusal.detail, "refusals": refusal.refusals})
+        else:
+            task = _task(desk, proposal) or task
+    done = {"decisions": len(desk.decided), "refused": len(refused)}
+    enter(desk, acting, AgentStatus.IDLE, trigger, done, current_task=task)
+    return refused
+
+
+def _task(desk: Desk, proposal: Proposal) -> dict[str, Any] | None:
+    """Return what the agent goes on with after its turn: an offer that stands until its time is over."""
+    if proposal.doing is not AgentStatus.NEGOTIATING or "ends_at" not in proposal.parameters:
+        return None
+    said = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in proposal.parameters.items()
+    }
+    return {"action": proposal.action, "parameters": said, "decision_id": desk.decided[-1].decision_id}
+
+
+def _still_ahead(task: dict[str, Any] | None, now: datetime) -> dict[str, Any] | None:
+    """Return the task that an agent brought along unless its time is over."""
+    ends_at = (task or {}).get("parameters", {}).get("ends_at")
+    return task if ends_at is not None and datetime.fromisoformat(ends_at) > now else None
+
+
+def _outcome(turn: Turn) -> str:
+    if turn.error is not None:
+        return f"failed: {turn.error}"
+    said = [f"{count} {kind.value}" for kind, count in turn.by_type.items()]
+    if turn.refused:
+        said.append(f"{len(turn.refused)} refused")
+    return ", ".join(said) or "nothing to decide"

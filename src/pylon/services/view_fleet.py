@@ -1,0 +1,326 @@
+"""View the fleet: what the agents of one operator decide on, read once and kept while nothing changes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import groupby
+from typing import Any, Final
+from uuid import UUID
+
+import numpy as np
+
+from pylon.agents.contract import Booking, Scheduled, Span, View
+from pylon.ontology.calendar import AHEAD, HALF_HOUR, floor, half_hours
+from pylon.ontology.canonical import canonical_bytes, digest
+from pylon.ontology.compute import ComputeWorkload
+from pylon.ontology.deciding import LoadLimit
+from pylon.ontology.enums import DataCentreStatus, WorkloadStatus
+from pylon.ontology.fleet import DataCentre, StorageAsset
+from pylon.planning.field import RESOURCES, Field, Floats
+from pylon.sources.feed import SIMULATED
+from pylon.store import objects
+from pylon.store.database import Transaction
+
+__all__ = ["Views", "needs", "occupy", "view_fleet"]
+
+_COLUMNS: Final = int(AHEAD / HALF_HOUR)
+_UNLIMITED: Final = np.inf
+_PLACES: Final = 9  # of the room, so that what is kept and what is planned on are the same numbers
+
+
+@dataclass(frozen=True)
+class _Kept:
+    view: View
+    stamp: tuple[Any, ...]
+    revision: int
+
+
+class Views:
+    """The last view of each operator, so that an arrival reads nothing that has not changed.
+
+    Only who has entered the operator may use it: that lock is what keeps two from changing one view's room at once.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._kept: dict[UUID, _Kept] = {}
+
+    def take(self, operator_id: UUID, stamp: tuple[Any, ...], revision: int) -> View | None:
+        """Return the operator's view if all is as `revision` left it, else None; either way it is kept no longer.
+
+        So a view whose room was changed by what was then rolled back is seen by nobody.
+        """
+        kept = self._kept.pop(operator_id, None)
+        return kept.view if kept and kept.stamp == stamp and kept.revision == revision else None
+
+    def keep(self, operator_id: UUID, view: View, stamp: tuple[Any, ...], revision: int) -> None:
+        """Keep the view, whose room is as `revision` left it."""
+        self._kept[operator_id] = _Kept(view, stamp, revision)
+
+    def pass_on(self, operator_id: UUID, revision: int) -> None:
+        """Say that what was done at `revision` has not changed what the view before it says."""
+        kept = self._kept.get(operator_id)
+        if kept and kept.revision == revision - 1:
+            self._kept[operator_id] = replace(kept, revision=revision)
+
+    def drop(self, operator_id: UUID) -> None:
+        """Forget the operator's view."""
+        self._kept.pop(operator_id, None)
+
+
+def view_fleet(
+    transaction: Transaction, operator_id: UUID, now: datetime, *, after_seq: int, whole: bool = True
+) -> View:
+    """Return what the operator's agents decide on at `now`, and keep what its field was made of in plan_inputs.
+
+    The field has a column for each half hour from the present one to 48 hours ahead. Without `whole` it has neither
+    workloads nor storage: what one arrival is placed on. `after_seq` is the number of the operator's last decision.
+    """
+    start = floor(now)
+    end = start + AHEAD
+    signals = _Signals.read(transaction, operator_id, start, end)
+    sites = [
+        DataCentre.model_validate(row) for row in objects.read(transaction, DataCentre, operator_id=operator_id)
+    ]
+    limits = [_limit(row) for row in transaction.all("limits_ahead", operator_id=operator_id, start=start, end=end)]
+    placed = transaction.all("placed_work", operator_id=operator_id)
+    field = _field(signals, sites, _room(sites, limits, placed, start))
+    document = _document(start, signals, sites, field)
+    key = digest(document)
+    content = canonical_bytes(document).decode()
+    transaction.run("keep_input", operator_id=operator_id, digest=key, content=content, now=now)
+    first = signals.national[0]
+    view = View(
+        now=now,
+        starts_at=start,
+        run_id=signals.run_id,
+        grid_signal_id=first["id"],
+        carbon_gco2_kwh=first["carbon_intensity_forecast"],
+        stress=first["grid_stress_score"],
+        price_gbp_mwh=first["wholesale_price_gbp_mwh"],
+        field=field,
+        region_carbon=signals.regional,
+        wholesale_gbp_mwh=tuple(row["wholesale_price_gbp_mwh"] for row in signals.national),
+        sites=tuple(sites),
+        regions=tuple(signals.numbers[site.region_id] for site in sites),
+        workloads=(),
+        bookings=_bookings(placed),
+        assets=(),
+        asset_regions=(),
+        schedules={},
+        limits=tuple(limits),
+        simulated=signals.simulated,
+        digest=key,
+        after_seq=after_seq,
+    )
+    return _whole(transaction, operator_id, view, signals) if whole else view
+
+
+def needs(workload: ComputeWorkload, pue: float) -> Floats:
+    """Return what the workload takes up of each of `RESOURCES` at a site with this PUE, while it runs."""
+    return _needs(
+        float(workload.power_kw) / 1000 * pue,
+        (workload.required_gpu_mins or 0) / workload.duration_mins,
+        workload.required_cpu_cores,
+        workload.required_memory_gb,
+    )
+
+
+def occupy(room: Floats, starts_at: datetime, site: int, spans: Iterable[Span], needed: Floats) -> None:
+    """Take `needed` from the room of a site in every half hour that the spans touch, in place.
+
+    Negative needs give it back. `room` is (4, D, T) from the half hour at `starts_at` on.
+    """
+    for column in sorted({column for span in spans for column in _touched(span, starts_at, room.shape[2])}):
+        room[:, site, column] = np.round(room[:, site, column] - needed, _PLACES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Signals:
+    """The grid over the field's half hours."""
+
+    run_id: UUID | None
+    national: Sequence[Mapping[str, Any]]
+    regional: Mapping[int, tuple[int | None, ...]]
+    numbers: Mapping[UUID, int]
+    rates: Mapping[str, Sequence[Mapping[str, Any]]]
+    simulated: tuple[str, ...]
+
+    @classmethod
+    def read(cls, transaction: Transaction, operator_id: UUID, start: datetime, end: datetime) -> _Signals:
+        run = transaction.one("last_committed_run")
+        national = transaction.all("national_signals", start=start, end=end)
+        regional = transaction.all("regional_series", start=start, end=end)
+        rates = transaction.all("tariff_rates_in_force", operator_id=operator_id, start=start, end=end)
+        return cls(
+            run_id=run["id"] if run else None,
+            national=national,
+            regional={row["region_id"]: tuple(row["carbon_intensity_forecast"]) for row in regional},
+            numbers={row["id"]: row["region_id"] for row in transaction.all("regions")},
+            rates={name: list(those) for name, those in groupby(rates, key=lambda rate: rate["tariff"])},
+            simulated=tuple(sorted(_simulated(national, regional))),
+        )
+
+    def price(self, site: DataCentre) -> list[float | None]:
+        """Return what the site pays in each half hour: its tariff where it has one, else the wholesale price."""
+        if site.tariff is None:
+            return [row["wholesale_price_gbp_mwh"] for row in self.national]
+        rates = self.rates.get(site.tariff, ())
+        return [_rate(rates, row["timestamp"]) for row in self.national]
+
+
+def _rate(rates: Sequence[Mapping[str, Any]], at: datetime) -> float | None:
+    """Return the rate in force at `at`: the last that has begun."""
+    held = [rate for rate in rates if rate["starts_at"] <= at]
+    return held[-1]["price_gbp_mwh"] if held else None
+
+
+def _simulated(national: Sequence[Mapping[str, Any]], regional: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield the quantities of which some value in the field was made up."""
+    for quantity in ("price", "stress"):
+        if any((row["provenance"] or {}).get(quantity) == SIMULATED for row in national):
+            yield quantity
+    if any(SIMULATED in row["data_source"] for row in regional):
+        yield "carbon"
+
+
+def _field(signals: _Signals, sites: Sequence[DataCentre], room: Floats) -> Field:
+    columns = len(signals.national)
+    return Field(
+        price_gbp_mwh=_rows([signals.price(site) for site in sites], columns),
+        carbon_gco2_kwh=_rows([signals.regional[signals.numbers[site.region_id]] for site in sites], columns),
+        stress=_rows([[row["grid_stress_score"] for row in signals.national]], columns)[0],
+        scarcity_gbp_mwh=np.zeros((len(sites), columns)),
+        room=room,
+        is_open=np.array([site.status is DataCentreStatus.ACTIVE for site in sites], dtype=np.bool_),
+        pue=np.array([float(site.pue) for site in sites]),
+    )
+
+
+def _rows(values: Sequence[Sequence[float | None]], columns: int) -> Floats:
+    return np.array(values, dtype=np.float64).reshape(len(values), columns)  # None becomes NaN
+
+
+def _room(
+    sites: Sequence[DataCentre], limits: Sequence[LoadLimit], placed: Sequence[Mapping[str, Any]], start: datetime
+) -> Floats:
+    """Return what is free of each resource: what the site has, at most what a limit allows, less what is placed."""
+    room = np.empty((len(RESOURCES), len(sites), _COLUMNS))
+    rows = {site.id: row for row, site in enumerate(sites)}
+    for row, site in enumerate(sites):
+        room[:, row, :] = np.array(_has(site))[:, None]
+    ats = list(half_hours(start, start + AHEAD))
+    for limit in limits:
+        for column, at in enumerate(ats):
+            if limit.starts_at < at + HALF_HOUR and (limit.ends_at is None or limit.ends_at > at):
+                row = rows[limit.data_centre_id]
+                room[0, row, column] = min(room[0, row, column], float(limit.max_power_mw))
+    for _, spans in groupby(placed, key=lambda span: span["workload_id"]):
+        held = list(spans)
+        if (row := rows.get(held[0]["data_centre_id"], -1)) >= 0:
+            occupy(room, start, row, _held(held, start), _needs_of(held[0], float(sites[row].pue)))
+    return np.round(room, _PLACES)
+
+
+def _has(site: DataCentre) -> tuple[float, float, float, float]:
+    counts = (site.gpu_count, site.cpu_cores, site.memory_gb)
+    return (
+        float(site.total_capacity_mw - site.base_load_mw),
+        *(_UNLIMITED if count is None else float(count) for count in counts),  # type: ignore[return-value]
+    )
+
+
+def _held(placed: Sequence[Mapping[str, Any]], start: datetime) -> list[Span]:
+    """Return when the work takes up room; what runs past its time still does so in the present half hour."""
+    spans = [Span(span["starts_at"], span["ends_at"]) for span in placed]
+    is_late = placed[0]["status"] == WorkloadStatus.RUNNING and spans[-1].ends_at <= start
+    return [*spans, Span(start, start + HALF_HOUR)] if is_late else spans
+
+
+def _needs_of(placed: Mapping[str, Any], pue: float) -> Floats:
+    return _needs(
+        placed["power_kw"] / 1000 * pue,
+        (placed["required_gpu_mins"] or 0) / placed["duration_mins"],
+        placed["required_cpu_cores"],
+        placed["required_memory_gb"],
+    )
+
+
+def _needs(power_mw: float, gpus: float, cpu_cores: int | None, memory_gb: int | None) -> Floats:
+    return np.array([power_mw, gpus, float(cpu_cores or 0), float(memory_gb or 0)])
+
+
+def _touched(span: Span, starts_at: datetime, columns: int) -> range:
+    first = (span.starts_at - starts_at) // HALF_HOUR
+    last = -((starts_at - span.ends_at) // HALF_HOUR)  # rounded up
+    return range(max(first, 0), min(last, columns))
+
+
+def _bookings(placed: Sequence[Mapping[str, Any]]) -> dict[UUID, Booking]:
+    return {
+        workload_id: Booking(
+            data_centre_id=held[0]["data_centre_id"],
+            spans=tuple(Span(span["starts_at"], span["ends_at"]) for span in held),
+            decision_id=held[0]["decision_id"],
+        )
+        for workload_id, spans in groupby(placed, key=lambda span: span["workload_id"])
+        for held in [list(spans)]
+    }
+
+
+def _whole(transaction: Transaction, operator_id: UUID, view: View, signals: _Signals) -> View:
+    """Return the view with the workloads that have not ended and the storage."""
+    workloads = transaction.all("open_workloads", operator_id=operator_id)
+    assets = [
+        StorageAsset.model_validate(row) for row in objects.read(transaction, StorageAsset, operator_id=operator_id)
+    ]
+    ahead = transaction.all("schedules_ahead", operator_id=operator_id, start=view.starts_at)
+    return replace(
+        view,
+        workloads=tuple(ComputeWorkload.model_validate(row) for row in workloads),
+        assets=tuple(assets),
+        asset_regions=tuple(signals.numbers[asset.region_id] for asset in assets),
+        schedules={
+            asset_id: tuple(Scheduled(starts_at=one["starts_at"], power_mw=one["power_mw"]) for one in those)
+            for asset_id, those in groupby(ahead, key=lambda one: one["storage_asset_id"])
+        },
+    )
+
+
+def _limit(row: Mapping[str, Any]) -> LoadLimit:
+    return LoadLimit.model_validate(row)
+
+
+def _document(start: datetime, signals: _Signals, sites: Sequence[DataCentre], field: Field) -> dict[str, Any]:
+    """Return what the field was made of, in plain values: enough to make the same field again."""
+    return {
+        "starts_at": start,
+        "half_hours": len(signals.national),
+        "run_id": signals.run_id,
+        "wholesale_gbp_mwh": [row["wholesale_price_gbp_mwh"] for row in signals.national],
+        "stress": [row["grid_stress_score"] for row in signals.national],
+        "carbon_gco2_kwh": {str(number): list(values) for number, values in signals.regional.items()},
+        "simulated": list(signals.simulated),
+        "sites": [
+            {
+                "data_centre_id": site.id,
+                "dc_id": site.dc_id,
+                "region_id": signals.numbers[site.region_id],
+                "status": site.status,
+                "pue": float(site.pue),
+                "tariff_gbp_mwh": None if site.tariff is None else signals.price(site),
+                "room": {name: _runs(field.room[i, row]) for i, name in enumerate(RESOURCES)},
+            }
+            for row, site in enumerate(sites)
+        ],
+    }
+
+
+def _runs(values: Floats) -> list[list[float | int | None]]:
+    """Return equal neighbours as [value, how many] pairs; None is no limit."""
+    return [
+        [None if value == _UNLIMITED else float(value), len(list(those))]
+        for value, those in groupby(values.tolist())
+    ]

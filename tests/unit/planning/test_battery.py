@@ -1,0 +1,338 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from pylon.errors import Invalid
+from pylon.planning import battery as batteries
+from pylon.planning.battery import Battery, Dispatch, dispatch, follow
+
+NEAR = 1e-6
+
+
+def a_battery(**changes: float) -> Battery:
+    usual = {
+        "capacity_mwh": 100.0,
+        "min_mwh": 10.0,
+        "max_mwh": 95.0,
+        "charge_mwh": 50.0,
+        "max_charge_mw": 50.0,
+        "max_discharge_mw": 50.0,
+        "efficiency": 0.81,
+        "wear_gbp_mwh": 3.0,
+        "end_mwh": 50.0,
+    }
+    return Battery(**{**usual, **changes})
+
+
+def plan(battery: Battery, *prices: float, hours: list[float] | None = None) -> Dispatch:
+    return dispatch(battery, np.array(prices, float), np.array(hours or [0.5] * len(prices)))
+
+
+def waste_pays(battery: Battery, prices: np.ndarray) -> np.ndarray:
+    return prices * (1 - battery.efficiency) + battery.wear_gbp_mwh * battery.efficiency < 0
+
+
+# An independent model: stored energy in whole steps, every path tried by dynamic programming. Where each limit is a
+# whole number of steps there is an optimum of whole steps: once the directions are given it is a flow in a network.
+
+
+class Lattice:
+    """A random battery and field whose every limit is a whole number of steps."""
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        self.size = int(rng.integers(1, 25))
+        self.step_mwh = rng.uniform(0.1, 5)
+        self.top = int(rng.integers(1, 25))
+        self.low, self.high = np.sort(rng.integers(0, self.top + 1, 2)).tolist()
+        self.start, self.end = rng.integers(0, self.top + 1, 2).tolist()
+        self.up, self.down = (3 * rng.integers(0, 4, 2)).tolist()  # steps in a whole half hour
+        self.efficiency = float(rng.choice([1.0, rng.uniform(0.05, 0.5), rng.uniform(0.6, 1)]))
+        self.wear = float(rng.choice([0.0, rng.uniform(0, 10)]))
+        self.prices = np.round(rng.normal(rng.choice([60, 0, -60]), 50, self.size), 2)
+        self.prices[rng.random(self.size) < 0.1] = np.nan
+        self.thirds = np.full(self.size, 3)
+        self.thirds[0] = rng.integers(1, 4)  # the first half hour may be partly gone
+
+    @property
+    def hours(self) -> np.ndarray:
+        return self.thirds / 6
+
+    @property
+    def battery(self) -> Battery:
+        each_way = self.efficiency**0.5
+        return Battery(
+            capacity_mwh=self.top * self.step_mwh,
+            min_mwh=self.low * self.step_mwh,
+            max_mwh=self.high * self.step_mwh,
+            charge_mwh=self.start * self.step_mwh,
+            max_charge_mw=self.up * self.step_mwh / each_way * 2,
+            max_discharge_mw=self.down * self.step_mwh * each_way * 2,
+            efficiency=self.efficiency,
+            wear_gbp_mwh=self.wear,
+            end_mwh=self.end * self.step_mwh,
+        )
+
+    def next_levels(self, level: int, t: int) -> range:
+        """Levels that may follow: in the band, or as near it as full power leads."""
+        if math.isnan(self.prices[t]):
+            return range(level, level + 1)
+        up, down = self.up * self.thirds[t] // 3, self.down * self.thirds[t] // 3
+        least = min(self.low, level + up)
+        most = max(self.high, level - down)
+        return range(max(least, level - down), min(most, level + up) + 1)
+
+    def earned(self, change: int, t: int) -> float:
+        if change == 0:
+            return 0.0
+        each_way, energy = self.efficiency**0.5, change * self.step_mwh
+        if change > 0:
+            return -self.prices[t] * energy / each_way
+        return (self.prices[t] - self.wear) * -energy * each_way
+
+    def best(self) -> float:
+        values = {self.start: 0.0}
+        for t in range(self.size):
+            reached: dict[int, float] = {}
+            for level, value in values.items():
+                for to in self.next_levels(level, t):
+                    reached[to] = max(reached.get(to, -math.inf), value + self.earned(to - level, t))
+            values = reached
+        end = min(self.end, max(values))
+        return max(value for level, value in values.items() if level >= end)
+
+
+@pytest.mark.parametrize("block", range(5))
+def test_no_path_of_an_independent_model_is_worth_more_or_less(block):
+    clashes = 0
+    for seed in range(block * 50, block * 50 + 50):
+        lattice = Lattice(seed)
+        found = dispatch(lattice.battery, lattice.prices, lattice.hours)
+        moved = (found.charge_mw + found.discharge_mw) @ lattice.hours
+        slack = NEAR + 2 * batteries.TIE_GBP_MWH * moved + 1e-9 * abs(found.value_gbp)
+        assert found.is_exact
+        assert found.value_gbp == pytest.approx(lattice.best(), abs=slack), seed
+        clashes += bool(waste_pays(lattice.battery, lattice.prices).any())
+    assert clashes > 10  # many of the fields are ones on which both ways at once would pay
+
+
+SIZES = st.shared(st.integers(1, 30), key="size")
+FIELDS = arrays.arrays(
+    np.float64, SIZES, elements=st.one_of(st.floats(-300, 600, allow_subnormal=False), st.just(math.nan))
+)
+
+
+@st.composite
+def batteries_of_any_kind(draw: st.DrawFn) -> Battery:
+    share = st.floats(0, 1, allow_subnormal=False)
+    capacity = draw(st.floats(0.1, 500))
+    low, high = sorted((draw(share), draw(share)))
+    return Battery(
+        capacity_mwh=capacity,
+        min_mwh=low * capacity,
+        max_mwh=high * capacity,
+        charge_mwh=draw(share) * capacity,
+        max_charge_mw=draw(st.one_of(st.just(0.0), st.floats(0.01, 300))),
+        max_discharge_mw=draw(st.one_of(st.just(0.0), st.floats(0.01, 300))),
+        efficiency=draw(st.one_of(st.just(1.0), st.floats(0.05, 1))),
+        wear_gbp_mwh=draw(st.floats(0, 20)),
+        end_mwh=draw(share) * capacity,
+    )
+
+
+@given(batteries_of_any_kind(), FIELDS, st.floats(0, 0.5))
+@settings(max_examples=60, deadline=None)
+def test_a_dispatch_is_one_that_the_battery_can_do(battery, field, first_hours):
+    hours = np.full(field.size, 0.5)
+    hours[0] = first_hours
+    found = dispatch(battery, field, hours)
+    slack = 1e-6 * battery.capacity_mwh + NEAR
+    assert not ((found.charge_mw > 0) & (found.discharge_mw > 0)).any()
+    assert (found.charge_mw >= 0).all()
+    assert (found.charge_mw <= battery.max_charge_mw + NEAR).all()
+    assert (found.discharge_mw >= 0).all()
+    assert (found.discharge_mw <= battery.max_discharge_mw + NEAR).all()
+    assert (found.stored_mwh >= min(battery.min_mwh, battery.charge_mwh) - slack).all()
+    assert (found.stored_mwh <= max(battery.max_mwh, battery.charge_mwh) + slack).all()
+    assert not found.power_mw[np.isnan(field)].any()
+    assert not found.power_mw[hours == 0].any()
+    outside = np.maximum(found.stored_mwh - battery.max_mwh, battery.min_mwh - found.stored_mwh).clip(0)
+    assert (np.diff(outside) <= slack).all()  # it never moves away from its band
+
+
+@given(batteries_of_any_kind(), FIELDS)
+@settings(max_examples=30, deadline=None)
+def test_following_a_dispatch_comes_to_what_it_said(battery, field):
+    hours = np.full(field.size, 0.5)
+    found = dispatch(battery, field, hours)
+    followed = follow(battery, found.power_mw, field, hours)
+    slack = 1e-5 * (1 + battery.capacity_mwh)
+    assert followed.stored_mwh == pytest.approx(found.stored_mwh, abs=slack)
+    assert followed.value_gbp == pytest.approx(found.value_gbp, abs=600 * slack)
+
+
+@given(batteries_of_any_kind(), FIELDS, st.data())
+@settings(max_examples=30, deadline=None)
+def test_nothing_a_battery_may_be_asked_beats_its_dispatch(battery, field, data):
+    hours = np.full(field.size, 0.5)
+    asked = data.draw(arrays.arrays(np.float64, field.size, elements=st.floats(-300, 300)))
+    battery = replace(battery, min_mwh=0.0, max_mwh=battery.capacity_mwh, end_mwh=0.0)
+    followed = follow(battery, np.where(np.isnan(field), 0.0, asked), field, hours)
+    moved = float((followed.charge_mw + followed.discharge_mw) @ hours)
+    assert followed.value_gbp <= dispatch(battery, field, hours).value_gbp + 1e-4 * (1 + moved)
+
+
+def test_it_buys_low_and_sells_high():
+    found = plan(a_battery(), 20, 120)
+    assert found.charge_mw.tolist() == pytest.approx([50, 0])
+    assert found.discharge_mw.tolist() == pytest.approx([0, 50 * 0.81])
+    assert found.stored_mwh.tolist() == pytest.approx([72.5, 50])
+    assert found.value_gbp == pytest.approx(25 * 0.81 * (120 - 3) - 25 * 20)
+
+
+def test_a_spread_that_does_not_pay_for_loss_and_wear_is_left_alone():
+    assert not plan(a_battery(), 100, 120).power_mw.any()
+    assert plan(a_battery(efficiency=1.0), 100, 120).power_mw.tolist() == pytest.approx([-50, 50])
+    assert not plan(a_battery(efficiency=1.0, wear_gbp_mwh=20.5), 100, 120).power_mw.any()
+
+
+def test_one_half_hour_can_only_use_what_is_above_the_end():
+    assert plan(a_battery(), 500).value_gbp == 0
+    assert plan(a_battery(end_mwh=0.0), 500).discharge_mw.tolist() == pytest.approx([50])
+    assert plan(a_battery(end_mwh=41.0), 500).discharge_mw.tolist() == pytest.approx([9 * 0.9 * 2])
+    assert plan(a_battery(end_mwh=0.0), 500, hours=[0.1]).stored_mwh.tolist() == pytest.approx([50 - 5 / 0.9])
+
+
+def test_a_full_one_cannot_charge_and_an_empty_one_cannot_discharge():
+    assert not plan(a_battery(charge_mwh=95.0), -10).charge_mw.any()
+    assert not plan(a_battery(charge_mwh=10.0, end_mwh=0.0), 900).discharge_mw.any()
+
+
+@pytest.mark.parametrize("way", ["max_charge_mw", "max_discharge_mw"])
+def test_without_power_one_way_the_other_still_works(way):
+    found = plan(a_battery(**{way: 0.0}, end_mwh=0.0), -40, 200)
+    assert bool(found.charge_mw.any()) == (way != "max_charge_mw")
+    assert bool(found.discharge_mw.any()) == (way != "max_discharge_mw")
+
+
+def test_one_without_any_power_idles_wherever_it_stands():
+    for charge in (0.0, 50.0, 100.0):
+        found = plan(a_battery(charge_mwh=charge, max_charge_mw=0.0, max_discharge_mw=0.0), -40, 200)
+        assert not found.power_mw.any()
+        assert found.stored_mwh.tolist() == [charge, charge]
+
+
+def test_above_its_band_it_is_led_back_at_full_power_whatever_that_costs():
+    found = plan(a_battery(charge_mwh=100.0, max_discharge_mw=3.6), -5, -5, -5, -5)
+    assert found.stored_mwh.tolist() == pytest.approx([98, 96, 95, 95])
+    assert found.value_gbp == pytest.approx(-(1.8 + 1.8 + 0.9) * (5 + 3))
+
+
+def test_below_its_band_it_is_led_back_at_full_power_whatever_that_costs():
+    found = plan(a_battery(charge_mwh=0.0, max_charge_mw=10.0, end_mwh=0.0), 300, 300, 300)
+    assert found.stored_mwh.tolist() == pytest.approx([4.5, 9, 10])
+
+
+def test_the_way_back_waits_where_there_is_no_price():
+    found = plan(a_battery(charge_mwh=0.0, max_charge_mw=10.0, end_mwh=0.0), 300, math.nan, 300)
+    assert found.stored_mwh.tolist() == pytest.approx([4.5, 4.5, 9])
+
+
+def test_an_end_out_of_reach_is_neared_as_far_as_power_allows():
+    found = plan(a_battery(charge_mwh=20.0, max_charge_mw=10.0, end_mwh=95.0), 300, 300)
+    assert found.charge_mw.tolist() == pytest.approx([10, 10])
+
+
+def test_no_price_at_all_is_an_idle_battery():
+    found = plan(a_battery(charge_mwh=0.0), math.nan, math.nan)
+    assert not found.power_mw.any()
+    assert found.value_gbp == 0
+    assert dispatch(a_battery(), np.array([]), np.array([])).stored_mwh.size == 0
+
+
+def test_a_battery_never_wastes_energy_by_going_both_ways_at_once():
+    full = a_battery(charge_mwh=95.0, end_mwh=95.0, wear_gbp_mwh=0.0)
+    found = plan(full, -100, -100)
+    assert found.stored_mwh.tolist() == pytest.approx([72.5, 95])
+    assert found.value_gbp == pytest.approx(100 * (25 - 22.5 * 0.9))
+
+
+def test_where_the_search_ends_early_the_plan_can_still_be_done_and_says_so(monkeypatch):
+    battery = a_battery(charge_mwh=95.0, end_mwh=0.0)
+    prices = np.random.default_rng(4).normal(-60, 30, 40)
+    best = dispatch(battery, prices, np.full(40, 0.5))
+
+    def gives_up(*_args: object, **_options: object) -> object:
+        return type("Result", (), {"x": None, "status": 1})
+
+    monkeypatch.setattr(batteries, "milp", gives_up)
+    found = dispatch(battery, prices, np.full(40, 0.5))
+    assert best.is_exact
+    assert not found.is_exact
+    assert 0 < found.value_gbp <= best.value_gbp
+    assert not ((found.charge_mw > 0) & (found.discharge_mw > 0)).any()
+    assert (found.stored_mwh >= 10 - NEAR).all()
+
+
+def test_of_equal_plans_the_one_that_moves_least_is_chosen_then_the_earlier():
+    ideal = a_battery(efficiency=1.0, wear_gbp_mwh=0.0)
+    assert not plan(ideal, 80, 80, 80).power_mw.any()
+    assert plan(ideal, 100, 50, 50, 50, 100, 100).power_mw.tolist() == pytest.approx([50, -50, -50, -40, 50, 40])
+    assert plan(replace(ideal, end_mwh=40.0), 80, 80, 80).power_mw.tolist() == pytest.approx([20, 0, 0])
+
+
+def test_the_same_question_has_the_same_answer_to_the_last_bit():
+    prices = np.random.default_rng(1).normal(0, 60, 48)
+    first, second = (plan(a_battery(), *prices) for _ in range(2))
+    assert first.power_mw.tobytes() == second.power_mw.tobytes()
+
+
+def test_following_stops_at_empty_and_at_full():
+    asked = np.array([50.0, 50.0, 50.0, -80.0, -50, -50, -50, -50, -50])
+    found = follow(a_battery(), asked, np.full(9, 100.0), np.full(9, 0.5))
+    assert found.stored_mwh[:3].tolist() == pytest.approx([50 - 25 / 0.9, 0, 0], abs=NEAR)
+    assert found.charge_mw[3] == 50
+    assert found.stored_mwh[-1] == pytest.approx(100)
+    assert not found.is_exact
+
+
+def test_following_counts_no_money_where_there_is_no_price_but_keeps_the_energy():
+    found = follow(a_battery(), np.array([10.0, 10.0]), np.array([math.nan, 100.0]), np.full(2, 0.5))
+    assert found.value_gbp == pytest.approx(5 * 97)
+    assert found.stored_mwh[-1] == pytest.approx(50 - 10 / 0.9)
+
+
+def test_following_in_decimals_drops_what_is_beyond_them_and_never_the_last_whole_one():
+    asked = np.array([0.0019999, -0.0019999, 0.3, -0.001])
+    found = follow(a_battery(), asked, np.full(4, 100.0), np.full(4, 0.5), decimals=3)
+    assert found.power_mw.tolist() == [0.001, -0.001, 0.3, -0.001]
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"efficiency": 0.0}, "efficiency"),
+        ({"efficiency": 85.0}, "efficiency"),
+        ({"min_mwh": 96.0}, "min_mwh"),
+        ({"max_mwh": 101.0}, "max_mwh"),
+        ({"max_charge_mw": -1.0}, "max_charge_mw"),
+        ({"wear_gbp_mwh": -1.0}, "wear_gbp_mwh"),
+    ],
+)
+def test_a_figure_out_of_range_is_refused_by_name(changes, named):
+    with pytest.raises(Invalid, match=named):
+        plan(a_battery(**changes), 10, 20)
+
+
+def test_arrays_of_different_length_are_refused():
+    with pytest.raises(Invalid, match="field_gbp_mwh has 2"):
+        dispatch(a_battery(), np.zeros(2), np.zeros(3))
+    with pytest.raises(Invalid, match="power_mw has 1"):
+        follow(a_battery(), np.zeros(1), np.zeros(3), np.zeros(3))
