@@ -89,9 +89,8 @@ class Acting:
 
 
 def acting(database: Database, operator_id: UUID, sites: Mapping[str, dict[str, Any]] = _SITES) -> Acting:
-    """Return an operator with simulated signals and these data centres, by their own ids."""
+    """Return an operator with these data centres, by their own ids."""
     one = Acting(database, operator_id)
-    one.run_pipeline()
     for dc_id, said in sites.items():
         one.do("register_data_centre", {"dc_id": dc_id, "name": dc_id, **said})
     return one

@@ -1,18 +1,18 @@
 """What the integration tests share beside the databases of tests/conftest.py.
 
 server, api       a stand-in for the Carbon Intensity API
-acting_template   a database with simulated signals, and an operator with three data centres; only cloned
-here              that operator, in a fresh clone
+signals           a database with simulated signals, shared by all tests of the process
+here              an operator of the test's own in it, with three data centres
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from pylon.store.database import Database
-from tests.conftest import LOGIN, name_of, new_tenant
+from tests.conftest import LOGIN, new_tenant
 from tests.doubles.acting import Acting, acting
 from tests.doubles.carbon_intensity import StandIn
 from tests.doubles.postgres import Cluster
@@ -31,18 +31,15 @@ def api(server: StandIn) -> StandIn:
 
 
 @pytest.fixture(scope="session")
-def acting_template(cluster: Cluster, template: str) -> tuple[str, Acting]:
-    name = "pylon_acting_template"
+def signals(cluster: Cluster, template: str) -> Iterator[Database]:
+    name = "pylon_signals"
     cluster.create(name, template)
-    with Database(cluster.dsn(name, LOGIN), pool_size=4) as database:
-        new_tenant(database, "B")
-        return name, acting(database, new_tenant(database, "A").id)
+    with Database(cluster.dsn(name, LOGIN), pool_size=8) as database:
+        Acting(database, new_tenant(database, "signals").id).run_pipeline()
+        yield database
+    cluster.drop(name)
 
 
 @pytest.fixture
-def here(
-    cluster: Cluster, new_database: Callable[..., str], acting_template: tuple[str, Acting]
-) -> Iterator[Acting]:
-    name, acting_there = acting_template
-    with Database(cluster.dsn(name_of(new_database(name)), LOGIN), pool_size=8) as database:
-        yield Acting(database, acting_there.operator_id)
+def here(signals: Database, request: pytest.FixtureRequest) -> Acting:
+    return acting(signals, new_tenant(signals, request.node.nodeid).id)

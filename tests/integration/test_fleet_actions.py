@@ -312,7 +312,7 @@ def test_a_data_centre_is_entered_as_its_owner_says(bare: Acting) -> None:
         published=True,
     )
     (row,) = bare.rows("select d.*, r.region_id as number from data_centres d join regions r on r.id = d.region_id "
-                       "where d.dc_id like 'Glasgow%'")  # fmt: skip
+                       "where d.gpu_count = 400")  # fmt: skip
     assert (row["number"], row["location_region"], row["status"]) == (2, "South Scotland", "ACTIVE")
     assert (row["pue"], row["total_capacity_mw"], row["gpu_count"]) == (Decimal("1.25"), Decimal("12.50"), 400)
     assert (row["is_simulated"], row["current_load_percentage"], row["memory_gb"]) == (False, None, None)

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 from pylon.errors import Conflict, NotFound, Refused
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.enums import DecisionType, WorkloadStatus, WorkloadUrgency
-from pylon.ontology.identity import derived_uuid
 from pylon.ontology.lifecycle import may_follow
-from tests.conftest import NOW as TENANTS_BORN
+from tests.conftest import new_tenant
 from tests.doubles.acting import Acting
 
 
@@ -106,7 +105,7 @@ def test_an_origin_that_is_not_there_is_named_with_those_that_are(here: Acting) 
 
 def test_one_operator_cannot_act_on_what_is_anothers(here: Acting) -> None:
     here.submit("JOB-1")
-    other = Acting(here.database, derived_uuid(TENANTS_BORN, "tenant", "B"))
+    other = Acting(here.database, new_tenant(here.database, "another").id)
     with pytest.raises(NotFound, match="no workload 'JOB-1'"):
         other.do("cancel_workload", job_id="JOB-1")
     assert other.submit("JOB-1", origin=None).decisions[0].decision_type is DecisionType.REJECT_WORKLOAD

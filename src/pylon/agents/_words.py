@@ -50,7 +50,7 @@ def sentences(
             told.append(_terms(name, options[name]))
     told += [_alternative(option, inputs) for option in options["others"]]
     told += [
-        f"{site['dc_id']} has no option: {_LIMITS.get(site['refused_by'], site['refused_by'])} forbid the last."
+        f"{_named(site)} has no option: {_LIMITS[site['refused_by']]} stopped the one that came furthest."
         for site in options["refused"]
     ]
     told += [_limit(limit) for limit in limits["limits"] if limit["options_refused"]]
@@ -120,6 +120,8 @@ def _broken_baseline(limits: Document) -> Iterator[str]:
 def _replaced(inputs: Document, options: Document) -> Iterator[str]:
     standing, chosen = options["standing"], options["chosen"]
     if standing is None:
+        if inputs["standing"] is not None:
+            yield "It replaces a booking whose start was missed."
         return
     what = f"It replaces the booking {_when(standing, inputs)} at {_place(standing)}"
     if standing["refused_by"] is not None:
@@ -173,7 +175,7 @@ def _terms(name: str, option: Document) -> str:
     named = {"chosen": "The choice", "baseline": "The baseline (run now at origin)", "standing": "The booking"}[
         name
     ]
-    broken = "" if option["refused_by"] is None else f"; {_LIMITS[option['refused_by']]} forbid it"
+    broken = "" if option["refused_by"] is None else f"; {_LIMITS[option['refused_by']]} forbade it"
     return f"{named} costs {_pounds(option['total_gbp'])}: {', '.join(costs) or 'nothing'}{broken}."
 
 
@@ -187,7 +189,7 @@ def _limit(limit: Document) -> str:
         if limit["value"] is None
         else f" ({_said(limit['value'])}{' ' + limit['unit'] if limit['unit'] else ''})"
     )
-    return f"Limit {limit['limit']}{value} refused {limit['options_refused']:,} options."
+    return f"The limit {limit['limit']}{value} refused {limit['options_refused']:,} options."
 
 
 def _said(value: Any) -> str:

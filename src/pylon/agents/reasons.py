@@ -53,7 +53,7 @@ class Case:
     placement: Placement
     booking: Booking | None
     standing: Option | None
-    """What the booking comes to today."""
+    """What the booking comes to today; None also when it was to begin before the field does."""
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -76,7 +76,8 @@ def consider(view: View, seen: Mapping[str, Any], weights: Weights, booking: Boo
     if booking is not None and site is not None:
         spans = jobs.spans_of(view, booking)
         view = replace(view, field=jobs.with_room(view.field, job, site, spans, taken=False))
-        standing = arrival.evaluate(job, view.field, weights, site, spans)
+        if spans[0][0] >= 0:
+            standing = arrival.evaluate(job, view.field, weights, site, spans)
     placement = arrival.place(job, view.field, weights)
     return Case(
         view=view, seen=seen, job=job, weights=weights, placement=placement, booking=booking, standing=standing

@@ -1,4 +1,4 @@
-"""The reference pages, as Markdown: object types, records, links, settings, errors, and the API."""
+"""The reference pages, as Markdown: object types, records, links, actions, settings, errors, and the API."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def pages(error_types: Iterable[type[PylonError]]) -> dict[str, str]:
         "object-types.md": _object_types(),
         "records.md": _records(),
         "links.md": _links(),
+        "actions.md": _actions(),
         "settings.md": _settings(),
         "errors.md": _errors(error_types),
     }
@@ -160,6 +161,37 @@ def _links() -> str:
         "table of its own.",
         _table(("Link", "From", "To", "Meaning", "Kept in"), rows),
     )
+
+
+def _actions() -> str:
+    return _page(
+        "Actions",
+        "The only ways in which agents and clients change the fleet. `POST /api/v1/actions/NAME` performs one in one "
+        "transaction: what it changes and the decision it records are committed together, or neither is. With "
+        "`?dry_run=true` everything is checked and nothing is changed; under an `Idempotency-Key` it is performed "
+        "once. A refusal (409) names the criteria that are not met by their codes. "
+        "[Act on the fleet](../how-to/act-on-the-fleet.md) shows how.",
+        "A transaction acts for one operator and no other: an operator submits, enters and changes what is its own, "
+        "itself included, and row-level security keeps it to that.",
+        "\n".join(f"- [`{name}`](#{name}): {one.doc.partition('. ')[0].rstrip('.')}." for name, one in ACTIONS.items()),
+        *(part for one in ACTIONS.values() for part in _action(one)),
+    )
+
+
+def _action(action: ActionType) -> Iterator[str]:
+    schema = action.schema()
+    yield f"## {action.name}"
+    yield action.doc
+    decisions = ", ".join(f"`{one.value}`" for one in action.decisions) or "none"
+    yield f"Acts on {action.object_type}. Decision recorded: {decisions}."
+    yield _parameters(schema, schema)
+    for name, nested in schema.get("$defs", {}).items():
+        if "properties" in nested and name not in ACTIONS_OF:
+            yield f"{name}: {nested.get('description', '')}"
+            yield _parameters(nested, schema)
+    if action.criteria:
+        yield "Performed only if:"
+        yield "\n".join(f"- `{one.code}`: {one.doc}." for one in action.criteria)
 
 
 def _settings() -> str:

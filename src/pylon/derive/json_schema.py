@@ -1,4 +1,4 @@
-"""The ontology as one JSON document: every object type, record, link and enum, for programs that do not run Python.
+"""The ontology as one JSON document, for programs that do not run Python: types, records, links, actions and enums.
 
 What does not apply to a column (no unit, no bound, no reference) is left out rather than written as null.
 """
@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from pylon.ontology import columns
+from pylon.ontology.actions import ACTIONS, ActionType
 from pylon.ontology.catalogue import LINKS, OBJECT_TYPES, RECORDS, ROWS
 from pylon.ontology.columns import ColumnSpec
 from pylon.ontology.links import LinkType
@@ -19,16 +20,17 @@ __all__ = ["enums", "object_types"]
 
 
 def object_types() -> dict[str, Any]:
-    """Return the document: `object_types` and `records` by name, `links` in order, `enums` by name.
+    """Return the document: `object_types` and `records` by name, `links` in order, `actions` and `enums` by name.
 
     Columns stand in the order they are declared. A bound is a number in the column's unit, a default an SQL
-    expression.
+    expression. An action's parameters are a JSON schema.
     """
     return {
         "$comment": "Generated from src/pylon/ontology by `pylon derive`; do not edit.",
         "object_types": {name: _row(row) for name, row in OBJECT_TYPES.items()},
         "records": {name: _row(row) for name, row in RECORDS.items()},
         "links": [_link(link) for link in LINKS],
+        "actions": {name: _action(action) for name, action in ACTIONS.items()},
         "enums": {name: _enum(enum) for name, enum in enums().items()},
     }
 
@@ -93,6 +95,17 @@ def _link(link: LinkType) -> dict[str, Any]:
         "table": link.table,
         "column": link.column,
         "inverse": link.inverse,
+    }
+
+
+def _action(action: ActionType) -> dict[str, Any]:
+    return {
+        "doc": action.doc,
+        "object_type": action.object_type,
+        "is_bulk": action.is_bulk,
+        "criteria": {criterion.code: criterion.doc for criterion in action.criteria},
+        "decisions": [decision.value for decision in action.decisions],
+        "parameters": action.schema(),
     }
 
 

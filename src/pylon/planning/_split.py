@@ -142,11 +142,272 @@ def _items(cells: Cells, ask: Ask, reading: Reading, site: int, size: int, by_en
     first, end, _ = _window(ask, size, reading.closed_by.shape[1])
     columns = _open_columns(reading.closed_by[site], first, end)
     whole, last = np.zeros((ROWS, columns.size)), np.zeros((ROWS, columns.size))
-    rates, prices, carbon = reading.rate_gbp_mwh[site], cells.price_gbp_mwh[site], cells.carbon_gco2_kwh[site]
-    total, energy = (2, COST) if by_energy else (COST, 2)  # what is not made small may be capped
-    money_cap = ask.value_gbp if by_energy else ask.max_price_gbp
-    mwh, last_mwh = (ask.it_power_mw * cells.pue[site] / 60 * mins for mins in (CELL, _last_mins(ask, size)))
+    budgets = np.zeros(CAPS)
+    mins, power_mw = _last_mins(ask, size), ask.it_power_mw * cells.pue[site]
+    small, capped, money = reading.rate_gbp_mwh[site], cells.price_gbp_mwh[site], ask.max_price_gbp
+    if by_energy:
+        small, capped, money = capped, small, ask.value_gbp
+    _fill(whole[COST], last[COST], small, columns, power_mw, mins)
+    if ask.carbon_cap_gco2_kwh != inf:
+        _fill(whole[1], last[1], cells.carbon_gco2_kwh[site], columns, 1.0, mins)
+        budgets[0] = _allowance(ask.carbon_cap_gco2_kwh) * ask.duration_mins / 60
+    if money != inf:
+        _fill(whole[2], last[2], capped, columns, power_mw, mins)
+        budgets[1] = _allowance(money)
+    if not by_energy or money != inf:
+        _add_fixed(ask, last[2 if by_energy else COST], columns, mins, site)
+    return Items(columns, whole, last, budgets)
+
+
+@compiled
+def _open_columns(closed_by: Codes, first: int, end: int) -> Codes:
+    columns = np.empty(end - first, np.int64)
+    size = 0
+    for column in range(first, end):
+        if closed_by[column] == NO_LIMIT:
+            columns[size] = column
+            size += 1
+    return columns[:size]
+
+
+@compiled
+def _fill(whole: Floats, last: Floats, values: Floats, columns: Codes, power: float, last_mins: float) -> None:
+    for item in range(columns.size):
+        whole[item] = power * CELL / 60 * values[columns[item]]
+        last[item] = power * last_mins / 60 * values[columns[item]]
+
+
+@compiled
+def _add_fixed(ask: Ask, totals: Floats, columns: Codes, last_mins: float, site: int) -> None:
+    """Add to the total of each last half hour what moving the job and waiting until then cost."""
     migration = 0.0 if site == ask.origin else ask.migration_gbp
     for item in range(columns.size):
-        column = columns[item]
-        ...
+        waited_mins = CELL * columns[item] + last_mins - ask.duration_mins - ask.arrived_mins
+        totals[item] += migration + ask.wait_gbp_per_hour / 60 * waited_mins
+
+
+@compiled
+def _write_spans(ask: Ask, columns: Codes, picks: Codes, begins: Floats, ends: Floats) -> int:
+    """Write the spans of a split, half hours that touch as one; return how many they are."""
+    is_picked = np.zeros(columns.size, np.bool_)
+    for pick in picks:
+        is_picked[pick] = True
+    spans, touching = 0, -1
+    for item in range(columns.size):
+        if is_picked[item]:
+            if columns[item] != touching:
+                begins[spans] = CELL * columns[item]
+                spans += 1
+            touching = columns[item] + 1
+            ends[spans - 1] = CELL * touching
+    ends[spans - 1] -= CELL - _last_mins(ask, picks.size)
+    return spans
+
+
+@compiled
+def _solve(items: Items, picks: Codes) -> tuple[int, float, bool]:
+    """Write the best split within its caps to `picks`; return the cap that leaves none, its cost, and if it is proven.
+
+    `picks` are places in `items`, the last half hour of the split in the last place.
+    """
+    cost = _scan(items.whole[COST], items.last[COST], picks)
+    if _is_within(items, picks):
+        return NO_LIMIT, cost, True
+    trial, prices, best = np.zeros(picks.size, np.int64), np.zeros(CAPS), inf
+    for _ in range(PRICE_ROUNDS):
+        for cap in range(CAPS):
+            is_possible, best = _find_price(items, prices, cap, trial, picks, best)
+            if not is_possible:
+                return CARBON_CAP + cap, inf, True
+    best, is_proven = _branch(items, prices, trial, picks, best)
+    return (MAX_PRICE if best == inf else NO_LIMIT), best, is_proven
+
+
+@compiled
+def _scan(costs: Floats, last_costs: Floats, picks: Codes) -> float:
+    """Write the cheapest split to `picks` and return its cost; of equals the one that ends first."""
+    size = picks.size - 1
+    kept = np.zeros(size, np.int64)  # the cheapest so far, cheapest first
+    kept_cost, least = 0.0, inf
+    for item in range(costs.size):
+        place = item
+        if item >= size:
+            if _saves(kept_cost + last_costs[item], least):
+                least = kept_cost + last_costs[item]
+                for i in range(size):
+                    picks[i] = kept[i]
+                picks[size] = item
+            place = size - 1
+            if costs[item] >= costs[kept[place]]:
+                continue
+            kept_cost -= costs[kept[place]]
+        kept_cost += costs[item]
+        while place > 0 and costs[item] < costs[kept[place - 1]]:
+            kept[place] = kept[place - 1]
+            place -= 1
+        kept[place] = item
+    return least
+
+
+@compiled
+def _taken(values: Floats, last_values: Floats, picks: Codes) -> float:
+    """Return the cost or load of a split."""
+    taken = last_values[picks[picks.size - 1]]
+    for i in range(picks.size - 1):
+        taken += values[picks[i]]
+    return taken
+
+
+@compiled
+def _is_within(items: Items, picks: Codes) -> bool:
+    is_within = True
+    for cap in range(CAPS):
+        taken = _taken(items.whole[1 + cap], items.last[1 + cap], picks)
+        is_within = is_within and taken <= items.budgets[cap]
+    return is_within
+
+
+@compiled
+def _keep(items: Items, trial: Codes, picks: Codes, best: float) -> float:
+    """Return the lower of `best` and what a split costs that keeps to all caps; the better one is in `picks`."""
+    cost = _taken(items.whole[COST], items.last[COST], trial)
+    if not _saves(cost, best) or not _is_within(items, trial):
+        return best
+    for i in range(picks.size):
+        picks[i] = trial[i]
+    return cost
+
+
+@compiled
+def _priced(values: Floats, prices: Floats) -> Floats:
+    """Return each cost with what the loads cost at the prices of the caps."""
+    priced = np.empty(values.shape[1])
+    for item in range(priced.size):
+        priced[item] = values[COST, item] + prices[0] * values[1, item] + prices[1] * values[2, item]
+    return priced
+
+
+@compiled
+def _find_price(
+    items: Items, prices: Floats, cap: int, trial: Codes, picks: Codes, best: float
+) -> tuple[bool, float]:
+    """Set the price of one cap to where the bound is highest; return whether the cap can be kept, and the best cost.
+
+    The bound is the least of lines: cost + price x excess, one for each split. Between a split that exceeds the cap
+    and one that keeps to it, the next price to try is where their lines cross. Splits within all caps are kept.
+    """
+    prices[cap] = 0.0
+    costs, last_costs = _priced(items.whole, prices), _priced(items.last, prices)
+    loads, last_loads, budget = items.whole[1 + cap], items.last[1 + cap], items.budgets[cap]
+    _scan(costs, last_costs, trial)
+    best = _keep(items, trial, picks, best)
+    low_cost, low_excess = _taken(costs, last_costs, trial), _taken(loads, last_loads, trial) - budget
+    if low_excess <= 0:
+        return True, best
+    _scan(loads, last_loads, trial)
+    best = _keep(items, trial, picks, best)
+    high_cost, high_excess = _taken(costs, last_costs, trial), _taken(loads, last_loads, trial) - budget
+    if high_excess > 0:
+        return False, best
+    for _ in range(PRICE_STEPS):
+        price = prices[cap] = (high_cost - low_cost) / (low_excess - high_excess)
+        _scan(_priced(items.whole, prices), _priced(items.last, prices), trial)
+        best = _keep(items, trial, picks, best)
+        cost, excess = _taken(costs, last_costs, trial), _taken(loads, last_loads, trial) - budget
+        if not _saves(cost + price * excess, low_cost + price * low_excess):
+            break
+        if excess > 0:
+            low_cost, low_excess = cost, excess
+        else:
+            high_cost, high_excess = cost, excess
+    return True, best
+
+
+@compiled
+def _branch(items: Items, prices: Floats, trial: Codes, picks: Codes, best: float) -> tuple[float, bool]:
+    """Improve the best split by trying every one whose bound is below it; return its cost, and if none was left out.
+
+    For each last half hour, those before it are taken in order of their priced cost: then the bound of what comes
+    next only rises, and the first that is too high ends the row.
+    """
+    size, nodes = picks.size - 1, MOST_NODES
+    priced, last_priced = _priced(items.whole, prices), _priced(items.last, prices)
+    rent = prices[0] * items.budgets[0] + prices[1] * items.budgets[1]
+    ranked, count = np.zeros(priced.size, np.int64), 0
+    for last in range(priced.size):
+        if last >= size:
+            trial[size] = last
+            fixed = last_priced[last] - rent
+            best, nodes = _branch_before(items, ranked[:count], priced, fixed, trial, picks, best, nodes)
+        place = count
+        while place > 0 and priced[last] < priced[ranked[place - 1]]:
+            ranked[place] = ranked[place - 1]
+            place -= 1
+        ranked[place] = last
+        count += 1
+    return best, nodes > 0
+
+
+@compiled
+def _branch_before(
+    items: Items,
+    ranked: Codes,
+    priced: Floats,
+    fixed: float,
+    trial: Codes,
+    picks: Codes,
+    best: float,
+    nodes: int,
+) -> tuple[float, int]:
+    """Try the splits whose last half hour is that of `trial`; return the best cost and the nodes left.
+
+    `ranks` are the places in `ranked` taken so far, and row n of `sums` what the first n of them cost, priced, and
+    take of each cap.
+    """
+    size = trial.size - 1
+    ahead, least = _ahead(items, ranked, priced)
+    ranks, sums = np.zeros(size, np.int64), np.zeros((size + 1, ROWS))
+    depth = rank = 0
+    while depth >= 0:
+        left = size - depth
+        is_worth = nodes > 0 and rank + left <= ranked.size
+        if is_worth:
+            bound = fixed + sums[depth, COST] + ahead[rank + left] - ahead[rank]
+            is_worth = _saves(bound, best) and _has_room(items, trial[size], sums[depth], least[rank], left)
+        if not is_worth:
+            depth -= 1
+            rank = ranks[max(depth, 0)] + 1
+            continue
+        nodes -= 1
+        ranks[depth], trial[depth] = rank, ranked[rank]
+        sums[depth + 1, COST] = sums[depth, COST] + priced[ranked[rank]]
+        for cap in range(1, ROWS):
+            sums[depth + 1, cap] = sums[depth, cap] + items.whole[cap, ranked[rank]]
+        rank += 1
+        if left > 1:
+            depth += 1
+        else:
+            best = _keep(items, trial, picks, best)
+    return best, nodes
+
+
+@compiled
+def _ahead(items: Items, ranked: Codes, priced: Floats) -> tuple[Floats, Floats]:
+    """Return the priced costs summed up to each rank, and the least that any item from each rank on takes of a cap."""
+    ahead, least = np.zeros(ranked.size + 1), np.full((ranked.size + 1, CAPS), inf)
+    for rank in range(ranked.size):
+        ahead[rank + 1] = ahead[rank] + priced[ranked[rank]]
+    for rank in range(ranked.size - 1, -1, -1):
+        for cap in range(CAPS):
+            least[rank, cap] = min(least[rank + 1, cap], items.whole[1 + cap, ranked[rank]])
+    return ahead, least
+
+
+@compiled
+def _has_room(items: Items, last: int, sums: Floats, least: Floats, left: int) -> bool:
+    """Return whether the caps could be kept if each half hour still to take took as little as the least of them."""
+    has_room = True
+    for cap in range(CAPS):
+        load = sums[1 + cap] + left * least[cap] + items.last[1 + cap, last]
+        has_room = has_room and load <= items.budgets[cap]
+    return has_room

@@ -128,7 +128,7 @@ class TestDecide:
         assert proposal.parameters == {"job_id": "j", "price_gbp": price}
         assert proposal.doing is AgentStatus.NEGOTIATING
         assert proposal.draft.decision_type is D.NEGOTIATE
-        enough = {name: price for name in limits}
+        enough = dict.fromkeys(limits, price)
         assert decide(views.view(A), **enough).draft.decision_type is D.ACCEPT_WORKLOAD
 
     def test_a_carbon_cap_that_nothing_keeps_waits_for_a_cleaner_forecast(self):
