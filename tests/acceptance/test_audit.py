@@ -1,8 +1,11 @@
-"""The log of decisions from outside: checked and taken away, over HTTP and in a terminal; then checked without Pylon."""
+"""The log of decisions from outside: checked and taken away, over HTTP and in a terminal, then checked alone."""
 
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -199,6 +202,22 @@ def test_one_check_at_a_time(http: httpx2.Client) -> None:
         refused = problem(http.get("/api/v1/audit/verify"), 409, "conflict")
     assert "Try again in a moment" in refused["detail"]
     assert said(http, "verify")["is_intact"]
+
+
+def test_the_page_on_how_to_verify_does_what_it_says(world: World, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/verify-the-log.md").read_text("utf-8")
+    commands = "".join(re.findall(r"^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)).splitlines()
+    assert len(commands) == 5
+    programs = {"pylon": [sys.executable, "-m", "pylon"], "python": [sys.executable]}
+    environment = {**os.environ, "DATABASE_URL": world.owner_dsn, "PYLON_HOME": str(world.settings.home)}
+    for command in commands:
+        if (published := world.settings.home / "chain-heads.jsonl").exists():
+            (tmp_path / "kept-heads.jsonl").write_bytes(published.read_bytes())
+        program, *words = shlex.split(command)
+        ended = subprocess.run(
+            [*programs[program], *words], cwd=tmp_path, env=environment, capture_output=True, text=True
+        )
+        assert ended.returncode == 0, f"{command}: {ended.stdout}{ended.stderr}"
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,12 @@ class Acting:
     operator_id: UUID
     now: datetime = NOW
     views: Views = field(default_factory=Views)
+    entropy: Callable[[int], bytes] = field(default_factory=lambda: _entropy)
 
     @property
     def call(self) -> Call:
         """For whom and when; ids come of a counter, so that a test is the same each time."""
-        return Call(operator_id=self.operator_id, now=self.now, entropy=_entropy)
+        return Call(operator_id=self.operator_id, now=self.now, entropy=self.entropy)
 
     def do(self, name: str, given: Mapping[str, Any] | None = None, /, **more: Any) -> Performed:
         """Perform an action with these parameters; `key` and `dry_run` are how."""

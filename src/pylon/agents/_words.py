@@ -50,7 +50,7 @@ def sentences(
             told.append(_terms(name, options[name]))
     told += [_alternative(option, inputs) for option in options["others"]]
     told += [
-        f"{_named(site)} has no option: {_LIMITS[site['refused_by']]} stopped the one that came furthest."
+        f"{_place(site)} has no option: {_LIMITS[site['refused_by']]} stopped the one that came furthest."
         for site in options["refused"]
     ]
     told += [_limit(limit) for limit in limits["limits"] if limit["options_refused"]]

@@ -47,8 +47,8 @@ def scale_down(seen: Mapping[str, Any]) -> Draft | None:
     least = {
         "flexibility_rating": scheduled - site["flexibility_rating"] * (site["base_load_mw"] + scheduled),
         "min_load_percentage": site["min_load_percentage"] / 100 * site["total_capacity_mw"] - site["base_load_mw"],
-        "running_work": running,
         "zero": 0.0,
+        "running_work": running,
     }
     binding = max(least, key=lambda name: least[name])
     cap = math.ceil(least[binding] * 100 - 1e-6) / 100

@@ -191,7 +191,7 @@ def _type_of(case: Case, chosen: Option, why: Reason) -> DecisionType:
     if why == "stress":
         return DecisionType.DEFER_WORKLOAD
     year = case.view.at(chosen.begins).year
-    is_green = carbon.index(chosen.carbon_kg / chosen.energy_mwh, year) in _GREEN
+    is_green = chosen.energy_mwh > 0 and carbon.index(chosen.carbon_kg / chosen.energy_mwh, year) in _GREEN
     return DecisionType.RENEWABLE_WINDOW if is_green else DecisionType.CARBON_OPTIMIZATION
 
 
@@ -280,7 +280,7 @@ def _alternatives(case: Case) -> dict[str, Any]:
         "to_fit": _option(case, placement.to_fit),
         "others": [_option(case, option) for option in others[:_OTHERS]],
         "refused": [
-            {"dc_id": case.view.sites[found.site].dc_id, "refused_by": found.limit}
+            {**_site(case, found.site), "refused_by": found.limit}
             for found in placement.by_site
             if not isinstance(found, Option)
         ],
@@ -300,9 +300,7 @@ def _option(case: Case, option: Option | None) -> dict[str, Any] | None:
         "scarcity_gbp": _rounded(terms.scarcity, 6),
     }
     return {
-        "dc_id": view.sites[option.site].dc_id,
-        "data_centre_id": str(view.sites[option.site].id),
-        "region_id": view.regions[option.site],
+        **_site(case, option.site),
         "spans": [_span(view.at(begins), view.at(ends)) for begins, ends in option.spans],
         "energy_kwh": _rounded(option.energy_mwh * 1000, 3),
         "carbon_gco2": _rounded(option.carbon_kg * 1000, 2),
@@ -311,6 +309,11 @@ def _option(case: Case, option: Option | None) -> dict[str, Any] | None:
         "stress_unknown_mins": _rounded(option.stress_unknown_mins, 3),
         "refused_by": option.refused_by,
     }
+
+
+def _site(case: Case, row: int) -> dict[str, Any]:
+    site = case.view.sites[row]
+    return {"dc_id": site.dc_id, "data_centre_id": str(site.id), "region_id": case.view.regions[row]}
 
 
 def _span(starts_at: Any, ends_at: Any) -> dict[str, str]:

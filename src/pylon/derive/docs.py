@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from types import ModuleType, NoneType, UnionType
@@ -14,6 +15,7 @@ from pydantic.fields import FieldInfo
 from pylon.derive import json_schema
 from pylon.errors import PylonError
 from pylon.ontology import agency, columns, compute, deciding, fleet, grid
+from pylon.ontology.actions import ACTIONS, ActionType
 from pylon.ontology.catalogue import LINKS, OBJECT_TYPES, RECORDS
 from pylon.ontology.columns import ColumnSpec
 from pylon.ontology.types import Row, Scope
@@ -166,14 +168,14 @@ def _links() -> str:
 def _actions() -> str:
     return _page(
         "Actions",
-        "The only ways in which agents and clients change the fleet. `POST /api/v1/actions/NAME` performs one in one "
-        "transaction: what it changes and the decision it records are committed together, or neither is. With "
+        "The only ways in which agents and clients change the fleet. `POST /api/v1/actions/NAME` performs one in "
+        "one transaction: what it changes and the decision it records are committed together, or neither is. With "
         "`?dry_run=true` everything is checked and nothing is changed; under an `Idempotency-Key` it is performed "
         "once. A refusal (409) names the criteria that are not met by their codes. "
         "[Act on the fleet](../how-to/act-on-the-fleet.md) shows how.",
-        "A transaction acts for one operator and no other: an operator submits, enters and changes what is its own, "
-        "itself included, and row-level security keeps it to that.",
-        "\n".join(f"- [`{name}`](#{name}): {one.doc.partition('. ')[0].rstrip('.')}." for name, one in ACTIONS.items()),
+        "A transaction acts for one operator and no other: an operator submits, enters and changes what is its "
+        "own, itself included, and row-level security keeps it to that.",
+        "\n".join(f"- [`{name}`](#{name}): {one.doc.splitlines()[0]}" for name, one in ACTIONS.items()),
         *(part for one in ACTIONS.values() for part in _action(one)),
     )
 
@@ -184,14 +186,36 @@ def _action(action: ActionType) -> Iterator[str]:
     yield action.doc
     decisions = ", ".join(f"`{one.value}`" for one in action.decisions) or "none"
     yield f"Acts on {action.object_type}. Decision recorded: {decisions}."
-    yield _parameters(schema, schema)
+    yield _parameters(schema)
+    whole = {one.parameters.__name__: name for name, one in ACTIONS.items()}
     for name, nested in schema.get("$defs", {}).items():
-        if "properties" in nested and name not in ACTIONS_OF:
-            yield f"{name}: {nested.get('description', '')}"
-            yield _parameters(nested, schema)
+        if name in whole:
+            yield f"`{name}`: the parameters of [`{whole[name]}`](#{whole[name]})."
+        elif "properties" in nested:
+            yield f"`{name}`: {nested['description']}"
+            yield _parameters(nested)
     if action.criteria:
         yield "Performed only if:"
         yield "\n".join(f"- `{one.code}`: {one.doc}." for one in action.criteria)
+
+
+def _parameters(schema: Mapping[str, Any]) -> str:
+    required = schema.get("required", ())
+    rows = [
+        (
+            f"`{name}`",
+            _schema(facts),
+            next((part["unit"] for part in (facts, *facts.get("anyOf", ())) if "unit" in part), ""),
+            "required" if name in required else _said(facts.get("default", "unchanged")),
+            f"{facts['description']}.",
+        )
+        for name, facts in schema["properties"].items()
+    ]
+    return _table(("Parameter", "Valid", "Unit", "Default", "Meaning"), rows)
+
+
+def _said(default: object) -> str:
+    return default if default == "unchanged" else f"`{json.dumps(default)}`"
 
 
 def _settings() -> str:
@@ -296,8 +320,8 @@ def _schema(schema: Mapping[str, Any]) -> str:
     if schema.get("type") == "array":
         return f"list of {_schema(schema['items'])}"
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[word]:g}" for word, sign in signs.items() if word in schema]
-    return ", ".join([str(schema.get("type", "anything")), *bounds])
+    bounds = [f"{sign} {schema[word]:,}" for word, sign in signs.items() if word in schema]
+    return ", ".join([str(schema.get("format", schema.get("type", "anything"))), *bounds])
 
 
 def _page(title: str, *parts: str) -> str:

@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 from pylon import __doc__ as tagline
 from pylon._version import VERSION
 from pylon.errors import Invalid, NotFound, PylonError, RequestError, StoreUnavailable
+from pylon.interfaces.actions_api import add_actions
 from pylon.interfaces.audit_api import add_audit
 from pylon.interfaces.decisions_api import add_decisions
 from pylon.interfaces.gate import Asgi, Gate, Message, Receive, Scope, Send, problem_bytes, unexpected
@@ -146,6 +147,7 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     add_signals(app, lambda: _running(runtime))
     add_regions(app, lambda: _running(runtime))
     add_objects(app, lambda: _running(runtime))
+    add_actions(app, lambda: _running(runtime))
     add_import(app, lambda: _running(runtime))
     add_decisions(app, lambda: _running(runtime))
     add_report(app, lambda: _running(runtime))

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 if TYPE_CHECKING:
-    from pylon.interfaces.demo import Sofar, Step
+    from pylon.interfaces.demo import DrivenClock, Step
     from pylon.interfaces.runtime import Runtime
     from pylon.settings import Settings
 
@@ -56,32 +56,38 @@ def add_demo(app: typer.Typer, settings: Callable[[], Settings]) -> None:
             _close(here, decided, now)
 
 
-def _drive(here: Runtime, clock: object, at: list[datetime], pace_s: float) -> list[Step]:
+def _drive(here: Runtime, clock: DrivenClock, at: list[datetime], pace_s: float) -> list[Step]:
     """Drive the clock, and show how it goes."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from pylon.interfaces import demo
 
-    assert isinstance(clock, demo.DrivenClock)  # noqa: S101  the caller made it
-    sofar, steps = demo.Sofar(), []
-    columns = (TextColumn("{task.fields[at]}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[said]}"))
+    steps: list[Step] = []
+    columns = (
+        TextColumn("{task.fields[at]}"),
+        BarColumn(20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[said]}"),
+    )
     with Progress(*columns, console=out) as progress:
         bar = progress.add_task("demo", total=len(at), at=f"{at[0]:%d %b %H:%M}", said="")
         began = time.monotonic()
         for step in demo.course(here, clock, at):
-            sofar.add(step)
             steps.append(step)
-            progress.update(bar, advance=1, at=f"{step.at:%d %b %H:%M}", said=_said(sofar))
+            progress.update(bar, advance=1, at=f"{step.at:%d %b %H:%M}", said=_said(steps))
             time.sleep(max(0.0, pace_s / 2 - (time.monotonic() - began)))
             began = time.monotonic()
     return steps
 
 
-def _said(sofar: Sofar) -> str:
-    return (
-        f"{sofar.decisions.total():,} decisions, {sofar.running:,} running, {sofar.completed:,} done, "
-        f"{sofar.energy_kwh / 1000:,.0f} MWh, {sofar.carbon_saved_kg / 1000:,.1f} t CO2 saved"
-    )
+def _said(steps: list[Step]) -> str:
+    running = sum(step.executed.started - step.executed.completed for step in steps)
+    totals = steps[-1].totals
+    done = sum(total.completed for total in totals)
+    mwh = sum(step.executed.metered_kwh for step in steps) / 1000
+    tonnes = sum(total.carbon_saved_g + total.storage_carbon_saved_g for total in totals) / 1_000_000
+    decisions = sum(len(step.decisions) for step in steps)
+    return f"{decisions:,} decisions, {running:,} running, {done:,} done, {mwh:,.0f} MWh, {tonnes:,.1f} t CO2 saved"
 
 
 def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
@@ -93,9 +99,11 @@ def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
     from pylon.services.report import report
     from pylon.services.verify_log import verify
 
-    decisions = [decision for step in steps for decision in step.round.decisions]
+    decisions = [decision for step in steps for decision in step.decisions]
     kinds = Counter(decision.decision_type.value for decision in decisions)
     out.print("Decisions: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) + ".")
+    for error in dict.fromkeys(error for step in steps for error in step.errors):
+        out.print(f"[red]An agent failed:[/] {escape(error)}")
     print_report(report(here.database, here.operator_id, now))
     found = verify(here.database, here.operator_id)
     verdict = (
@@ -104,6 +112,6 @@ def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
     out.print(f"The log: {found.checked:,} of {found.decisions:,} decisions checked, {verdict}.")
     for decision in demo.examples(decisions):
         out.print(f"[bold]{decision.decision_id} {decision.decision_type.value}[/]: {escape(decision.reasoning)}")
-    home = here.settings.home
-    out.print("All of this is simulated. Look at it, and let it go on:", soft_wrap=True)
-    out.print(f"  PYLON_HOME={escape(str(home))} PYLON_GRID=simulated pylon serve", soft_wrap=True)
+    out.print("All of this is simulated. Look at it, and let it go on:")
+    home = escape(str(here.settings.home))
+    out.print(f"  PYLON_HOME={home} PYLON_GRID=simulated pylon serve", soft_wrap=True)

@@ -90,7 +90,7 @@ def _half_hours(schedule: list[PowerAt]) -> list[PowerAt]:
 
 
 class DispatchStorage(Parameters):
-    """What a storage asset is to do, in place of all that was scheduled for it and has not been done."""
+    """Schedule a storage asset, in place of all that was scheduled for it and has not been done."""
 
     asset_id: AssetId
     schedule: Annotated[
@@ -106,7 +106,7 @@ class DispatchStorage(Parameters):
 
 
 class ScaleDataCentre(Parameters):
-    """A cap on the power that scheduled work may draw at a site for a while, or the end of such caps.
+    """Cap the power that scheduled work may draw at a site for a while, or lift such caps.
 
     Of several caps at one time the lowest holds.
     """
@@ -131,7 +131,10 @@ class ScaleDataCentre(Parameters):
 
 
 class SetDataCentreStatus(Parameters):
-    """Whether a site takes work. What runs there runs on; what is booked there is placed anew in the next round."""
+    """Say whether a site takes work.
+
+    What runs there runs on; what is booked there is placed anew in the next round.
+    """
 
     dc_id: DcId
     status: Annotated[DataCentreStatus, Field(description="Only an ACTIVE site is given new work")]
@@ -139,7 +142,10 @@ class SetDataCentreStatus(Parameters):
 
 
 class AddBlackoutWindow(Parameters):
-    """A time in which nothing is scheduled at a site: a cap of 0 MW. What runs there runs on."""
+    """Keep a site free of scheduled work for a while: a cap of 0 MW.
+
+    What runs there runs on; what is booked there is placed anew in the next round.
+    """
 
     dc_id: DcId
     starts_at: Annotated[Moment, Field(description="From when")]
@@ -154,13 +160,13 @@ class AddBlackoutWindow(Parameters):
 
 
 class RemoveBlackoutWindow(Parameters):
-    """A blackout window that ends now, or never begins."""
+    """End a blackout window now, or call off one that has not begun."""
 
     limit_id: Annotated[UUID, Field(description="Id of the LoadLimit")]
 
 
 class OfferFlexibility(Parameters):
-    """Power that could be shed for a while, and what that would cost."""
+    """Offer power that could be shed for a while, and say what that would cost."""
 
     mw: Annotated[SomeMw, Field(description="Power that would be shed")]
     starts_at: Annotated[Moment, Field(description="From when")]
@@ -181,7 +187,7 @@ class OfferFlexibility(Parameters):
 
 
 class RegisterOperator(Parameters):
-    """The operator that the call acts for, entering itself."""
+    """Enter the operator that the call acts for."""
 
     name: Annotated[NewName, Field(description="Operator's name")]
     operator_type: Annotated[OperatorType, Field(description="What the operator runs")]
@@ -190,7 +196,7 @@ class RegisterOperator(Parameters):
 
 
 class UpdateOperator(Change):
-    """What changes of the operator that the call acts for."""
+    """Change the operator that the call acts for."""
 
     changes: ClassVar[type[ObjectType]] = Operator
     key: ClassVar[str | None] = None
@@ -202,7 +208,7 @@ class UpdateOperator(Change):
 
 
 class RegisterAgent(Parameters):
-    """A new agent of the operator."""
+    """Enter a new agent."""
 
     agent_id: Annotated[NewId, Field(description="The operator's own id for the agent; unique per operator")]
     name: Annotated[NewName, Field(description="Agent's name")]
@@ -211,7 +217,7 @@ class RegisterAgent(Parameters):
 
 
 class UpdateAgent(Change):
-    """What changes of an agent."""
+    """Change an agent, or switch it off and on."""
 
     changes: ClassVar[type[ObjectType]] = Agent
     key: ClassVar[str | None] = "agent_id"
@@ -225,7 +231,7 @@ class UpdateAgent(Change):
 
 
 class RegisterDataCentre(Parameters):
-    """A new site of the operator. It is ACTIVE."""
+    """Enter a new site; it is ACTIVE."""
 
     dc_id: Annotated[NewId, Field(description="The operator's own id for the site; unique per operator")]
     name: Annotated[NewName, Field(description="Human-readable name")]
@@ -250,7 +256,7 @@ class RegisterDataCentre(Parameters):
 
 
 class UpdateDataCentre(Change):
-    """What changes of a site; its status has an action of its own."""
+    """Change a site; its status has an action of its own."""
 
     changes: ClassVar[type[ObjectType]] = DataCentre
     key: ClassVar[str | None] = "dc_id"
@@ -273,7 +279,7 @@ class UpdateDataCentre(Change):
 
 
 class RegisterStorageAsset(Parameters):
-    """A new storage asset of the operator. It is IDLE."""
+    """Enter a new storage asset; it is IDLE."""
 
     asset_id: Annotated[NewId, Field(description="The operator's own id for the asset; unique per operator")]
     name: Annotated[NewName, Field(description="Human-readable name")]
@@ -294,7 +300,7 @@ class RegisterStorageAsset(Parameters):
 
 
 class UpdateStorageAsset(Change):
-    """What changes of a storage asset."""
+    """Change a storage asset."""
 
     changes: ClassVar[type[ObjectType]] = StorageAsset
     key: ClassVar[str | None] = "asset_id"

@@ -88,9 +88,11 @@ class Within:
 def _number(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise wrong("must be a number")
-    if not isinstance(value, int) and not math.isfinite(value):
+    if isinstance(value, int):
+        return value
+    if not (value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)):
         raise wrong("must be a finite number")
-    if not isinstance(value, int) and -(2**63) < value < 2**63 and value == int(value):
+    if -(2**63) < value < 2**63 and value == int(value):
         return int(value)  # JSON knows no difference between 2 and 2.0
     return value
 

@@ -60,7 +60,7 @@ JobId = Annotated[Id, Field(description="The operator's own id of the job")]
 
 
 class SubmitWorkload(Parameters):
-    """A job to run: what it needs, and what limits it. It is decided at once."""
+    """Submit a job: what it needs, and what limits it. It is decided at once."""
 
     job_id: Annotated[NewId, Field(description="The operator's own id for the job; unique per operator")]
     workload_type: Annotated[WorkloadType, Field(description="Kind of compute")]
@@ -137,7 +137,7 @@ def _job_ids_differ(workloads: list[SubmitWorkload]) -> list[SubmitWorkload]:
 
 
 class SubmitWorkloads(Parameters):
-    """Jobs to run, all of them or none."""
+    """Submit several jobs, all of them or none."""
 
     workloads: Annotated[
         list[SubmitWorkload],
@@ -187,15 +187,15 @@ class _Booking(Parameters):
 
 
 class AcceptWorkload(_Booking):
-    """A booking at the place and time given, which waits for nothing but its start."""
+    """Book a job at the place and time given."""
 
 
 class ShiftWorkload(_Booking):
-    """A booking at another place than before, or than the job's origin."""
+    """Book a job at another place than before, or than its origin."""
 
 
 class DeferWorkload(Parameters):
-    """A booking later than now, or none for the present."""
+    """Book a job for later, or put it off without a time."""
 
     job_id: JobId
     deferred_by: Annotated[
@@ -222,14 +222,14 @@ class DeferWorkload(Parameters):
 
 
 class RejectWorkload(Parameters):
-    """A job that will not be run."""
+    """Turn a job down: it will not be run."""
 
     job_id: JobId
     reason: Reason
 
 
 class NegotiateWorkload(Parameters):
-    """The price at which a job that does not fit would."""
+    """Name the price at which a job that does not fit would."""
 
     job_id: JobId
     price_gbp: Annotated[Money, Field(description="The least max_price_gbp or value_gbp with which it fits")]
@@ -237,7 +237,7 @@ class NegotiateWorkload(Parameters):
 
 
 class AmendWorkload(Change):
-    """New limits of a job that has not started."""
+    """Change the limits of a job that has not started; it is decided anew."""
 
     changes: ClassVar[type[ObjectType]] = ComputeWorkload
     key: ClassVar[str | None] = "job_id"
@@ -257,14 +257,14 @@ class AmendWorkload(Change):
 
 
 class StartWorkload(Parameters):
-    """A job that its operator's own machines have started."""
+    """Say that a job has started on its operator's own machines."""
 
     job_id: JobId
     at: Annotated[Moment | None, Field(description="When it started; null: now")] = None
 
 
 class CompleteWorkload(Parameters):
-    """A job that is done."""
+    """Say that a job is done."""
 
     job_id: JobId
     at: Annotated[Moment | None, Field(description="When it ended; null: now")] = None
@@ -274,14 +274,14 @@ class CompleteWorkload(Parameters):
 
 
 class FailWorkload(Parameters):
-    """A job that broke."""
+    """Say that a job broke."""
 
     job_id: JobId
     reason: Reason
 
 
 class CancelWorkload(Parameters):
-    """A job that is no longer wanted."""
+    """Call a job off."""
 
     job_id: JobId
     reason: Annotated[Reason | None, Field(description="Why, in words")] = None

@@ -133,9 +133,12 @@ class ActionType:
 
     read = parse
 
-    def schema(self) -> dict[str, Any]:
-        """Return the JSON schema of the parameters; a quantity has its `unit` beside its range."""
-        return self.parameters.model_json_schema(schema_generator=_Schema)
+    def schema(self, *, refer: str = "#/$defs/{model}") -> dict[str, Any]:
+        """Return the JSON schema of the parameters; a quantity has its `unit` beside its range.
+
+        `refer` is how it names the schemas of its parts, which it holds as `$defs`.
+        """
+        return self.parameters.model_json_schema(schema_generator=_Schema, ref_template=refer)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -194,7 +197,6 @@ _ARRIVAL = (
     Criterion("deadline_ahead", "The deadline lies ahead"),
 )
 _FREE = Criterion("id_free", "The operator has nothing of that id")
-_EMAIL = Criterion("email_free", "No operator has that address")
 _CAPACITY = Criterion("base_load_fits", "base_load_mw is at most total_capacity_mw")
 
 _D = DecisionType
@@ -306,9 +308,8 @@ _DECLARED = (
         "register_operator",
         RegisterOperator,
         Criterion("not_registered", "The operator that the call acts for has not been entered yet"),
-        _EMAIL,
     ),
-    _on("Operator", "update_operator", UpdateOperator, _EMAIL),
+    _on("Operator", "update_operator", UpdateOperator),
     _on("Agent", "register_agent", RegisterAgent, _FREE),
     _on(
         "Agent",

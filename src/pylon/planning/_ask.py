@@ -116,7 +116,6 @@ class Reading(NamedTuple):
 class Bests(NamedTuple):
     """The best option of each of D sites; and in row D what it is compared with, running at once at origin."""
 
-    sites: Codes
     begins: Floats
     """(D + 1, spans)."""
     ends: Floats

@@ -1,6 +1,6 @@
-"""The loops of placing one job: which cells it may use, every start in one piece, and what an option costs.
+"""The loops of placing one job: what closes a cell, every start in one piece, and what an option costs.
 
-A cell is one site in one half hour. Options are passed as rows of spans, in minutes from the start of the field.
+A cell is one site in one half hour. Options are rows of spans, in minutes from the start of the field.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from pylon.planning._ask import (
 from pylon.planning._compiled import compiled
 from pylon.planning.field import Floats
 
-__all__ = ["better_of", "cheapest_site", "is_cheaper", "measure", "one_piece", "read"]
+__all__ = ["better_of", "measure", "measure_all", "starts", "survey"]
 
 ROW: Final = 9  # numbers in a row of `measure`
 
@@ -42,18 +42,18 @@ class Pieces(NamedTuple):
     """Every start in one piece, the same at all sites: begin and end as a half hour and minutes into it."""
 
     begins: Floats
-    ends: Floats
     first: Codes
     first_mins: Floats
     last: Codes
     last_mins: Floats
     touched: Codes
     """The last half hour that it touches."""
-    wait_gbp: Floats
+    limits: Codes
+    """LATEST_END or HORIZON where it ends too late."""
 
 
 @compiled
-def is_cheaper(cost: float, other: float) -> bool:
+def _is_cheaper(cost: float, other: float) -> bool:
     """Return whether a cost is lower by more than rounding, so that options that cost the same stay in order."""
     return cost < other - (0.0 if other == inf else 1e-9 + 1e-12 * abs(other))
 
@@ -65,15 +65,31 @@ def _exceeds(amount: float, limit: float, slack: float) -> bool:
 
 
 @compiled
-def _gate(cells: Cells, ask: Ask, site: int) -> int:
-    """Return the limit that closes a whole site to the job."""
-    if not ask.allowed[site]:
-        return REGION
-    return NO_LIMIT if cells.is_open[site] else SITE_OPEN
+def survey(cells: Cells, ask: Ask, by_energy: bool) -> tuple[Reading, Bests]:
+    """Return what the job finds, and at each site its best start in one piece by total or by energy alone."""
+    reading = _read(cells, ask)
+    sites, half_hours = reading.closed_by.shape
+    moments = starts(ask.duration_mins, ask.earliest_mins, ask.latest_end_mins, half_hours)
+    at = _pieces(ask, moments, half_hours)
+    begins, ends = np.zeros((sites + 1, 1)), np.zeros((sites + 1, 1))
+    sizes, costs = np.zeros(sites + 1, np.int64), np.full(sites, inf)
+    refused = np.zeros((sites, NO_LIMIT), np.int64)
+    for site in range(sites):
+        gate = _gate(cells, ask, site)
+        if gate == NO_LIMIT:
+            limits = _limits(at, reading.closed_by[site])
+            best, costs[site] = _best_start(cells, ask, reading, at, site, limits, by_energy, refused[site])
+            begins[site, 0], sizes[site] = moments[max(best, 0)], best >= 0
+        else:
+            refused[site, gate] = moments.size
+    begins[sites, 0], sizes[sites] = moments[0], ask.origin >= 0
+    for row in range(sites + 1):
+        ends[row, 0] = begins[row, 0] + ask.duration_mins
+    return reading, Bests(begins, ends, sizes, costs, refused)
 
 
 @compiled
-def read(cells: Cells, ask: Ask) -> Reading:
+def _read(cells: Cells, ask: Ask) -> Reading:
     """Return what each cell costs and what closes it.
 
     A cell without a price is closed when another has one or the job caps it; so with carbon.
@@ -81,7 +97,7 @@ def read(cells: Cells, ask: Ask) -> Reading:
     sites, half_hours = cells.price_gbp_mwh.shape
     rate, closed_by = cells.scarcity_gbp_mwh.copy(), np.full((sites, half_hours), NO_LIMIT)
     is_known = np.array(
-        [_is_known(cells.price_gbp_mwh), _is_known(cells.carbon_gco2_kwh), np.isfinite(cells.stress).any()]
+        (_is_known(cells.price_gbp_mwh), _is_known(cells.carbon_gco2_kwh), _is_known(cells.stress.reshape(1, -1)))
     )
     for site in range(sites):
         _add(rate[site], cells.price_gbp_mwh[site], 1.0)
@@ -100,10 +116,11 @@ def read(cells: Cells, ask: Ask) -> Reading:
 
 @compiled
 def _is_known(values: Floats) -> bool:
-    is_known = False
     for row in values:
-        is_known = is_known or np.isfinite(row).any()
-    return is_known
+        for value in row:
+            if isfinite(value):
+                return True
+    return False
 
 
 @compiled
@@ -126,73 +143,55 @@ def _close_short(closed_by: Codes, room: Floats, need: float, limit: int) -> Non
 
 
 @compiled
+def starts(duration_mins: float, earliest_mins: float, latest_end_mins: float, half_hours: int) -> Floats:
+    """Return every moment worth starting at in one piece, in order: the first alone when it would end too late.
+
+    Between two moments at which a job begins or ends with a half hour its cost changes in a straight line, so no
+    other moment is cheaper than those, the earliest and the one that ends at the latest end.
+    """
+    moments = np.empty(2 * half_hours + 3)
+    moments[0] = moment = earliest_mins
+    size, last, end = 1, latest_end_mins - duration_mins, CELL * half_hours
+    while size < moments.size - 1:
+        boundary = CELL * (floor(moment / CELL) + 1)
+        moment = min(boundary, CELL * (floor((moment + duration_mins) / CELL) + 1) - duration_mins)
+        if moment >= min(last, end):
+            break
+        moments[size] = moment
+        size += 1
+    if earliest_mins < last < end:
+        moments[size] = last
+        size += 1
+    return moments[:size]
+
+
+@compiled
 def _pieces(ask: Ask, begins: Floats, half_hours: int) -> Pieces:
     """Return the pieces that begin at the moments given; beyond the field they are cut off."""
-    ends = begins + ask.duration_mins
-    first, last = _columns(begins, half_hours), _columns(ends, half_hours)
-    touched = np.minimum(np.ceil(ends / CELL).astype(np.int64) - 1, half_hours - 1)
-    return Pieces(
-        begins,
-        ends,
-        first,
-        np.minimum(begins, CELL * half_hours) - CELL * first,
-        last,
-        np.minimum(ends, CELL * half_hours) - CELL * last,
-        touched,
-        ask.wait_gbp_per_hour / 60 * (begins - ask.arrived_mins),
-    )
+    size = begins.size
+    first, first_mins = np.empty(size, np.int64), np.empty(size)
+    last, last_mins = np.empty(size, np.int64), np.empty(size)
+    touched, limits = np.empty(size, np.int64), np.empty(size, np.int64)
+    for i in range(size):
+        ends = begins[i] + ask.duration_mins
+        limits[i] = _out_of_time(ask, ends, half_hours)
+        touched[i] = _touched(ends, half_hours)
+        first[i], first_mins[i] = _place(begins[i], half_hours)
+        last[i], last_mins[i] = _place(ends, half_hours)
+    return Pieces(begins, first, first_mins, last, last_mins, touched, limits)
 
 
 @compiled
-def _columns(moments: Floats, half_hours: int) -> Codes:
-    return np.minimum(np.floor(moments / CELL).astype(np.int64), half_hours)
+def _place(moment: float, half_hours: int) -> tuple[int, float]:
+    """Return the half hour of a moment and the minutes into it; the end of the field for what is later."""
+    column = floor(moment / CELL)
+    return (column, moment - CELL * column) if column < half_hours else (half_hours, 0.0)
 
 
 @compiled
-def one_piece(cells: Cells, ask: Ask, reading: Reading, moments: Floats, by_energy: bool) -> Bests:
-    """Return the best of the starts in one piece, by total or by the energy term alone."""
-    sites, half_hours = reading.closed_by.shape
-    at = _pieces(ask, moments, half_hours)
-    in_time = _time_limits(ask, at, half_hours)
-    begins, costs = np.full((sites + 1, 1), moments[0]), np.full(sites, inf)
-    sizes = np.zeros(sites + 1, np.int64)
-    refused = np.zeros((sites, NO_LIMIT), np.int64)
-    for site in range(sites):
-        gate = _gate(cells, ask, site)
-        if gate != NO_LIMIT:
-            refused[site, gate] = moments.size
-            continue
-        limits = in_time.copy()
-        _forbid_closed(limits, at, reading.closed_by[site])
-        best, costs[site] = _best_at(cells, ask, at, reading.rate_gbp_mwh[site], site, limits, by_energy)
-        if best >= 0:
-            begins[site], sizes[site] = moments[best], 1
-        for limit in limits:
-            if limit != NO_LIMIT:
-                refused[site, limit] += 1
-    places = np.arange(sites + 1)
-    places[sites], sizes[sites] = ask.origin, ask.origin >= 0
-    return Bests(places, begins, begins + ask.duration_mins, sizes, costs, refused)
-
-
-@compiled
-def cheapest_site(bests: Bests) -> int:
-    """Return the site of the cheapest option, of equals the one that ends first, then the lower; -1 without any."""
-    best, least, ended = -1, inf, inf
-    for site in range(bests.costs.size):
-        if bests.sizes[site]:
-            cost, ends = bests.costs[site], bests.ends[site, bests.sizes[site] - 1]
-            if is_cheaper(cost, least) or (ends < ended and not is_cheaper(least, cost)):
-                best, least, ended = site, cost, ends
-    return best
-
-
-@compiled
-def _time_limits(ask: Ask, at: Pieces, half_hours: int) -> Codes:
-    limits = np.empty(at.ends.size, np.int64)
-    for piece in range(limits.size):
-        limits[piece] = _out_of_time(ask, at.ends[piece], half_hours)
-    return limits
+def _touched(ends: float, half_hours: int) -> int:
+    """Return the last half hour of the field that a span ending then touches."""
+    return min(ceil(ends / CELL), half_hours) - 1
 
 
 @compiled
@@ -203,14 +202,24 @@ def _out_of_time(ask: Ask, ends: float, half_hours: int) -> int:
 
 
 @compiled
-def _forbid_closed(limits: Codes, at: Pieces, closed_by: Codes) -> None:
-    """Write over the limit of each piece that touches a closed half hour the first limit that closes one."""
+def _gate(cells: Cells, ask: Ask, site: int) -> int:
+    """Return the limit that closes a whole site to the job."""
+    if not ask.allowed[site]:
+        return REGION
+    return NO_LIMIT if cells.is_open[site] else SITE_OPEN
+
+
+@compiled
+def _limits(at: Pieces, closed_by: Codes) -> Codes:
+    """Return the first limit of room, signals and time that forbids each piece at one site."""
+    limits = at.limits.copy()
     is_closed = np.zeros(NO_LIMIT + 1, np.bool_)
     for limit in closed_by:
         is_closed[limit] = True
     for limit in range(SIGNALS, POWER - 1, -1):
         if is_closed[limit]:
             _forbid(limits, at, closed_by, limit)
+    return limits
 
 
 @compiled
@@ -225,22 +234,39 @@ def _forbid(limits: Codes, at: Pieces, closed_by: Codes, limit: int) -> None:
 
 
 @compiled
-def _best_at(
-    cells: Cells, ask: Ask, at: Pieces, rate: Floats, site: int, limits: Codes, by_energy: bool
+def _best_start(
+    cells: Cells,
+    ask: Ask,
+    reading: Reading,
+    at: Pieces,
+    site: int,
+    limits: Codes,
+    by_energy: bool,
+    refused: Codes,
 ) -> tuple[int, float]:
-    """Return the cheapest piece (-1: none) and its cost; write to `limits` the caps that the others break."""
+    """Return the cheapest piece at a site (-1: none) and its cost; count what forbids the others."""
     mwh_per_min = ask.it_power_mw * cells.pue[site] / 60
     migration = 0.0 if site == ask.origin else ask.migration_gbp
-    totals = mwh_per_min * _over(rate, at) + at.wait_gbp + migration
-    energies = intensities = totals  # where no cap asks for them
+    rates = prices = carbon = _over(
+        reading.rate_gbp_mwh[site], at
+    )  # prices and carbon only where they are asked for
     if by_energy or ask.max_price_gbp != inf:
-        energies = mwh_per_min * _over(cells.price_gbp_mwh[site], at)
+        prices = _over(cells.price_gbp_mwh[site], at)
     if ask.carbon_cap_gco2_kwh != inf:
-        intensities = _over(cells.carbon_gco2_kwh[site], at) / ask.duration_mins
+        carbon = _over(cells.carbon_gco2_kwh[site], at)
+    best, least = -1, inf
     for piece in range(limits.size):
-        if limits[piece] == NO_LIMIT:
-            limits[piece] = _too_dear(ask, intensities[piece], energies[piece], totals[piece], SEARCH_SLACK)
-    return _cheapest(energies if by_energy else totals, limits)
+        limit = limits[piece]
+        energy = mwh_per_min * prices[piece]
+        wait = ask.wait_gbp_per_hour / 60 * (at.begins[piece] - ask.arrived_mins)
+        total = mwh_per_min * rates[piece] + migration + wait
+        if limit == NO_LIMIT:
+            limit = _too_dear(ask, carbon[piece] / ask.duration_mins, energy, total, SEARCH_SLACK)
+        if limit != NO_LIMIT:
+            refused[limit] += 1
+        elif _is_cheaper(energy if by_energy else total, least):
+            best, least = piece, energy if by_energy else total
+    return best, least
 
 
 @compiled
@@ -269,51 +295,82 @@ def _too_dear(ask: Ask, intensity_gco2_kwh: float, energy_gbp: float, total_gbp:
 
 
 @compiled
-def _cheapest(costs: Floats, limits: Codes) -> tuple[int, float]:
-    """Return the cheapest piece that no limit forbids, the earliest of equals, and its cost; or -1."""
-    best, least = -1, inf
-    for piece in range(costs.size):
-        if limits[piece] == NO_LIMIT and is_cheaper(costs[piece], least):
-            best, least = piece, costs[piece]
-    return best, least
+def better_of(pieces: Bests, splits: Bests) -> Bests:
+    """Return the better of two at each site: of equals the one that ends first, then the one in one piece."""
+    for row in range(splits.sizes.size):
+        size, site = splits.sizes[row], min(row, splits.costs.size - 1)
+        is_worse = size == 0 or _is_cheaper(pieces.costs[site], splits.costs[site])
+        is_equal = not is_worse and not _is_cheaper(splits.costs[site], pieces.costs[site])
+        if is_worse or (is_equal and pieces.ends[row, 0] <= splits.ends[row, size - 1]):
+            splits.begins[row, 0], splits.ends[row, 0] = pieces.begins[row, 0], pieces.ends[row, 0]
+            splits.sizes[row] = pieces.sizes[row]
+            if row < splits.costs.size:
+                splits.costs[row] = pieces.costs[row]
+    for site in range(splits.costs.size):
+        for limit in range(NO_LIMIT):
+            splits.refused[site, limit] += pieces.refused[site, limit]
+    return splits
 
 
 @compiled
-def measure(
-    cells: Cells, ask: Ask, closed_by: Codes, sites: Codes, begins: Floats, ends: Floats, sizes: Codes
-) -> tuple[Floats, Codes]:
-    """Return what each option costs, and the first limit that forbids it.
+def measure_all(cells: Cells, ask: Ask, reading: Reading, bests: Bests) -> tuple[Floats, Codes, int]:
+    """Return the row of terms and the first limit of each of `bests`, and the site of the cheapest (-1: none).
 
-    Option i is at `sites[i]`, in the first `sizes[i]` spans of row i of `begins` and `ends`; without a span it is
-    passed over. A row is the six terms in the order of `Terms`, then MWh, kg and minutes of unknown stress. Each sum
-    is taken half hour by half hour, in order.
+    Of equals it is the one that ends first, then the lower site.
     """
-    rows, limits = np.zeros((sites.size, ROW)), np.full(sites.size, NO_LIMIT)
-    for i in range(sites.size):
-        site, size = sites[i], sizes[i]
-        if size:
-            times, until = begins[i, :size], ends[i, :size]
-            carbon = _sum(cells.carbon_gco2_kwh[site], times, until)
-            _write_terms(cells, ask, site, times, until, carbon, rows[i])
-            limits[i] = _first_limit(cells, ask, closed_by, site, times, until, carbon, rows[i])
-    return rows, limits
+    sites = bests.costs.size
+    rows, limits = np.zeros((sites + 1, ROW)), np.full(sites + 1, NO_LIMIT)
+    best, least, ended = -1, inf, inf
+    for row in range(sites + 1):
+        size = bests.sizes[row]
+        if size == 0:
+            continue
+        site, begins, ends = row if row < sites else ask.origin, bests.begins[row, :size], bests.ends[row, :size]
+        limits[row] = _measure(cells, ask, reading.closed_by, site, begins, ends, rows[row])
+        if row < sites:
+            cost, end = bests.costs[row], ends[size - 1]
+            if _is_cheaper(cost, least) or (end < ended and not _is_cheaper(least, cost)):
+                best, least, ended = row, cost, end
+    return rows, limits, best
 
 
 @compiled
-def _write_terms(
-    cells: Cells, ask: Ask, site: int, begins: Floats, ends: Floats, carbon: float, row: Floats
-) -> None:
+def measure(cells: Cells, ask: Ask, site: int, begins: Floats, ends: Floats) -> tuple[Floats, int]:
+    """Return the row of terms of one option, and the first limit that forbids it."""
+    row = np.zeros(ROW)
+    return row, _measure(cells, ask, _read(cells, ask).closed_by, site, begins, ends, row)
+
+
+@compiled
+def _measure(cells: Cells, ask: Ask, closed_by: Codes, site: int, begins: Floats, ends: Floats, row: Floats) -> int:
+    """Write the terms in the order of `Terms`, MWh, kg and minutes of unknown stress; return the first limit."""
+    last, half_hours = ends[ends.size - 1], closed_by.shape[1]
+    carbon = _sum(cells.carbon_gco2_kwh[site], begins, ends)
     mwh_per_min = ask.it_power_mw * cells.pue[site] / 60
     stress, unknown_mins = _known_sum(cells.stress, begins, ends)
-    row[7] = mwh_per_min * carbon
     row[0] = mwh_per_min * _sum(cells.price_gbp_mwh[site], begins, ends)
-    row[1] = ask.carbon_price_gbp_t / 1000 * row[7]
-    row[2] = nan if unknown_mins >= ask.duration_mins else ask.stress_price_gbp_mwh * mwh_per_min * stress
+    row[1] = mwh_per_min * carbon * ask.carbon_price_gbp_t / 1000
+    row[2] = nan if unknown_mins >= ask.duration_mins else mwh_per_min * stress * ask.stress_price_gbp_mwh
     row[3] = 0.0 if site == ask.origin else ask.migration_gbp
-    row[4] = ask.wait_gbp_per_hour / 60 * (ends[ends.size - 1] - ask.duration_mins - ask.arrived_mins)
+    row[4] = ask.wait_gbp_per_hour / 60 * (last - ask.duration_mins - ask.arrived_mins)
     row[5] = mwh_per_min * _known_sum(cells.scarcity_gbp_mwh[site], begins, ends)[0]
-    row[6] = mwh_per_min * ask.duration_mins
-    row[8] = unknown_mins
+    row[6], row[7], row[8] = mwh_per_min * ask.duration_mins, mwh_per_min * carbon, unknown_mins
+    limit = min(
+        _gate(cells, ask, site), _closed(closed_by[site], begins, ends), _out_of_time(ask, last, half_hours)
+    )
+    if limit == NO_LIMIT:
+        limit = _too_dear(ask, carbon / ask.duration_mins, row[0], _total(row), SLACK)
+    return limit
+
+
+@compiled
+def _closed(closed_by: Codes, begins: Floats, ends: Floats) -> int:
+    """Return the first limit that closes a half hour that some spans touch."""
+    limit = NO_LIMIT
+    for span in range(begins.size):
+        for column in range(floor(begins[span] / CELL), _touched(ends[span], closed_by.size) + 1):
+            limit = min(limit, closed_by[column])
+    return limit
 
 
 @compiled
@@ -328,7 +385,7 @@ def _known_sum(values: Floats, begins: Floats, ends: Floats) -> tuple[float, flo
     """Return the integral of what is known of a row over some spans, and for how many minutes it is not known."""
     known = unknown_mins = 0.0
     for span in range(begins.size):
-        for column in range(_column(begins[span]), _touched(ends[span], values.size) + 1):
+        for column in range(floor(begins[span] / CELL), _touched(ends[span], values.size) + 1):
             mins = min(ends[span], CELL * (column + 1)) - max(begins[span], CELL * column)
             if isfinite(values[column]):
                 known += mins * values[column]
@@ -339,55 +396,8 @@ def _known_sum(values: Floats, begins: Floats, ends: Floats) -> tuple[float, flo
 
 
 @compiled
-def _column(moment: float) -> int:
-    return floor(moment / CELL)
-
-
-@compiled
-def _touched(ends: float, half_hours: int) -> int:
-    """Return the last half hour of the field that a span ending then touches."""
-    return min(ceil(ends / CELL), half_hours) - 1
-
-
-@compiled
-def _first_limit(
-    cells: Cells, ask: Ask, closed_by: Codes, site: int, begins: Floats, ends: Floats, carbon: float, row: Floats
-) -> int:
-    limit, half_hours = _gate(cells, ask, site), closed_by.shape[1]
-    for span in range(begins.size):
-        for column in range(_column(begins[span]), _touched(ends[span], half_hours) + 1):
-            limit = min(limit, closed_by[site, column])
-    last = ends[ends.size - 1]
-    if limit == NO_LIMIT:
-        limit = _out_of_time(ask, last, half_hours)
-    if limit == NO_LIMIT:
-        limit = _too_dear(ask, carbon / ask.duration_mins, row[0], _total(row), SLACK)
-    return limit
-
-
-@compiled
 def _total(row: Floats) -> float:
     total = 0.0
-    for term in row[:6]:
-        total += 0.0 if isnan(term) else term
+    for term in range(6):
+        total += 0.0 if isnan(row[term]) else row[term]
     return total
-
-
-@compiled
-def better_of(pieces: Bests, splits: Bests) -> Bests:
-    """Return the better of two at each site: of equals the one that ends first, then the one in one piece."""
-    for site in range(splits.costs.size):
-        size = splits.sizes[site]
-        is_worse = size == 0 or is_cheaper(pieces.costs[site], splits.costs[site])
-        is_equal = not is_worse and not is_cheaper(splits.costs[site], pieces.costs[site])
-        if is_worse or (is_equal and pieces.ends[site, 0] <= splits.ends[site, size - 1]):
-            splits.begins[site, 0], splits.ends[site, 0] = pieces.begins[site, 0], pieces.ends[site, 0]
-            splits.sizes[site], splits.costs[site] = pieces.sizes[site], pieces.costs[site]
-    splits.begins[-1, 0], splits.ends[-1, 0], splits.sizes[-1] = (
-        pieces.begins[-1, 0],
-        pieces.ends[-1, 0],
-        pieces.sizes[-1],
-    )
-    return Bests(
-        pieces.sites, splits.begins, splits.ends, splits.sizes, splits.costs, pieces.refused + splits.refused
-    )

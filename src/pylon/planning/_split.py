@@ -42,7 +42,7 @@ CAPS: Final = 2  # carbon, and money
 ROWS: Final = 1 + CAPS
 
 PRICE_STEPS: Final = 20
-PRICE_ROUNDS: Final = 3
+PRICE_TURNS: Final = 3 * CAPS  # each cap's price depends on the other's
 MOST_NODES: Final = 20_000
 """Of branching, for one site."""
 
@@ -56,12 +56,12 @@ class Items(NamedTuple):
     last: Floats
     """The same for the half hour that is the last of a split: used in part, and with all that the end decides."""
     budgets: Floats
-    """(CAPS,)."""
+    """(CAPS,). Infinite for a cap that is not set."""
 
 
 @compiled
 def split(cells: Cells, ask: Ask, reading: Reading, by_energy: bool) -> tuple[Bests, bool]:
-    """Return the best split at each site, by total or by the energy term alone, and whether all are proven best."""
+    """Return the best split at each site, by total or by energy alone, and whether all are proven best."""
     sites = reading.closed_by.shape[0]
     size = ceil(ask.duration_mins / CELL)
     begins, ends = np.zeros((sites + 1, size)), np.zeros((sites + 1, size))
@@ -83,7 +83,7 @@ def split(cells: Cells, ask: Ask, reading: Reading, by_energy: bool) -> tuple[Be
             costs[site], sizes[site] = cost, _write_spans(ask, items.columns, picks, begins[site], ends[site])
         else:
             refused[site, limit] = 1
-    return Bests(sizes, begins, ends, sizes, costs, refused), is_exact
+    return Bests(begins, ends, sizes, costs, refused), is_exact
 
 
 @compiled
@@ -142,7 +142,7 @@ def _items(cells: Cells, ask: Ask, reading: Reading, site: int, size: int, by_en
     first, end, _ = _window(ask, size, reading.closed_by.shape[1])
     columns = _open_columns(reading.closed_by[site], first, end)
     whole, last = np.zeros((ROWS, columns.size)), np.zeros((ROWS, columns.size))
-    budgets = np.zeros(CAPS)
+    budgets = np.full(CAPS, inf)
     mins, power_mw = _last_mins(ask, size), ask.it_power_mw * cells.pue[site]
     small, capped, money = reading.rate_gbp_mwh[site], cells.price_gbp_mwh[site], ask.max_price_gbp
     if by_energy:
@@ -206,7 +206,7 @@ def _write_spans(ask: Ask, columns: Codes, picks: Codes, begins: Floats, ends: F
 
 @compiled
 def _solve(items: Items, picks: Codes) -> tuple[int, float, bool]:
-    """Write the best split within its caps to `picks`; return the cap that leaves none, its cost, and if it is proven.
+    """Write the best split within its caps to `picks`; return the cap that leaves none, its cost, if proven.
 
     `picks` are places in `items`, the last half hour of the split in the last place.
     """
@@ -214,8 +214,10 @@ def _solve(items: Items, picks: Codes) -> tuple[int, float, bool]:
     if _is_within(items, picks):
         return NO_LIMIT, cost, True
     trial, prices, best = np.zeros(picks.size, np.int64), np.zeros(CAPS), inf
-    for _ in range(PRICE_ROUNDS):
-        for cap in range(CAPS):
+    is_capped = items.budgets != inf
+    for turn in range(PRICE_TURNS if is_capped[0] and is_capped[1] else CAPS):
+        cap = turn % CAPS
+        if is_capped[cap]:
             is_possible, best = _find_price(items, prices, cap, trial, picks, best)
             if not is_possible:
                 return CARBON_CAP + cap, inf, True
@@ -252,7 +254,7 @@ def _scan(costs: Floats, last_costs: Floats, picks: Codes) -> float:
 @compiled
 def _taken(values: Floats, last_values: Floats, picks: Codes) -> float:
     """Return the cost or load of a split."""
-    taken = last_values[picks[picks.size - 1]]
+    taken: float = last_values[picks[picks.size - 1]]
     for i in range(picks.size - 1):
         taken += values[picks[i]]
     return taken
@@ -291,7 +293,7 @@ def _priced(values: Floats, prices: Floats) -> Floats:
 def _find_price(
     items: Items, prices: Floats, cap: int, trial: Codes, picks: Codes, best: float
 ) -> tuple[bool, float]:
-    """Set the price of one cap to where the bound is highest; return whether the cap can be kept, and the best cost.
+    """Set the price of a cap to where the bound is highest; return whether it can be kept, and the best cost.
 
     The bound is the least of lines: cost + price x excess, one for each split. Between a split that exceeds the cap
     and one that keeps to it, the next price to try is where their lines cross. Splits within all caps are kept.
@@ -325,27 +327,37 @@ def _find_price(
 
 @compiled
 def _branch(items: Items, prices: Floats, trial: Codes, picks: Codes, best: float) -> tuple[float, bool]:
-    """Improve the best split by trying every one whose bound is below it; return its cost, and if none was left out.
+    """Improve the best split by trying each whose bound is below it; return its cost, and if none was left out.
 
     For each last half hour, those before it are taken in order of their priced cost: then the bound of what comes
     next only rises, and the first that is too high ends the row.
     """
     size, nodes = picks.size - 1, MOST_NODES
     priced, last_priced = _priced(items.whole, prices), _priced(items.last, prices)
-    rent = prices[0] * items.budgets[0] + prices[1] * items.budgets[1]
-    ranked, count = np.zeros(priced.size, np.int64), 0
+    rent = 0.0
+    for cap in range(CAPS):
+        if prices[cap] > 0:
+            rent += prices[cap] * items.budgets[cap]
+    ranked = np.zeros(priced.size, np.int64)
     for last in range(priced.size):
-        if last >= size:
+        fixed = last_priced[last] - rent
+        if last >= size and _saves(fixed + _cheapest_sum(priced, ranked, size), best):
             trial[size] = last
-            fixed = last_priced[last] - rent
-            best, nodes = _branch_before(items, ranked[:count], priced, fixed, trial, picks, best, nodes)
-        place = count
+            best, nodes = _branch_before(items, ranked[:last], priced, fixed, trial, picks, best, nodes)
+        place = last
         while place > 0 and priced[last] < priced[ranked[place - 1]]:
             ranked[place] = ranked[place - 1]
             place -= 1
         ranked[place] = last
-        count += 1
     return best, nodes > 0
+
+
+@compiled
+def _cheapest_sum(priced: Floats, ranked: Codes, size: int) -> float:
+    total = 0.0
+    for rank in range(size):
+        total += priced[ranked[rank]]
+    return total
 
 
 @compiled
@@ -393,7 +405,7 @@ def _branch_before(
 
 @compiled
 def _ahead(items: Items, ranked: Codes, priced: Floats) -> tuple[Floats, Floats]:
-    """Return the priced costs summed up to each rank, and the least that any item from each rank on takes of a cap."""
+    """Return the priced costs summed up to each rank, and the least that any item from there takes of a cap."""
     ahead, least = np.zeros(ranked.size + 1), np.full((ranked.size + 1, CAPS), inf)
     for rank in range(ranked.size):
         ahead[rank + 1] = ahead[rank] + priced[ranked[rank]]

@@ -8,6 +8,7 @@ which the last may be used in part. Ties go to the earliest end, then to the low
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 from collections.abc import Mapping, Sequence
@@ -15,11 +16,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pylon.errors import Invalid
 from pylon.planning import _kernels, _split
-from pylon.planning._ask import LIMITS, NO_LIMIT, Ask, Cells, Codes, read_field, read_job
-from pylon.planning._starts import starts
+from pylon.planning._ask import LIMITS, NO_LIMIT, Ask, Bests, Cells, Codes, read_field, read_job
 from pylon.planning.field import HALF_HOUR_MINS, Field, Floats, Job, Option, Terms, Weights
 
 __all__ = ["LIMITS", "Placement", "SiteRefusal", "evaluate", "place"]
@@ -52,15 +53,15 @@ class Placement:
     """When nothing is chosen: the limit that stopped those options that came furthest, the last in the order of
     `LIMITS`. When it is `max_price` or `value`, money alone stands in the way."""
     to_fit: Option | None
-    """When money alone stands in the way: the option that the least money lets through."""
+    """When money alone stands in the way: the option that the least of it lets through."""
     price_to_fit_gbp: float | None
-    """The least `max_price_gbp` or `value_gbp`, whichever `binding` names, that lets `to_fit` through. Where raising
+    """The least `max_price_gbp` or `value_gbp`, whichever `binding` names, that lets `to_fit` through. Where a higher
     `max_price_gbp` alone would not do, the value too must be raised to the total of `to_fit`."""
     left_out: tuple[str, ...]
     """Which of price, carbon and stress are known nowhere in the field, and so in no sum."""
     is_exact: bool
-    """False when a search among half hours under a cap came to its limit of nodes, so that better may exist."""
-    found: _Found
+    """False when a search among half hours under a cap came to its limit of nodes: better may exist."""
+    found: _Found = dataclasses.field(repr=False, compare=False)
     """All of it as the kernels give it, for `by_site`."""
 
     @property
@@ -68,34 +69,31 @@ class Placement:
         """For every site its best option, or what forbids them all there; made when asked for."""
         return tuple(
             self.found.option(site) or SiteRefusal(site=site, limit=_furthest(refused))
-            for site, refused in enumerate(self.found.refused.tolist())
+            for site, refused in enumerate(self.found.bests.refused.tolist())
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Found:
-    """The best option of each site and, in one row more, the baseline; as arrays."""
+    """The best option of each site and, in one row more, the baseline; as the kernels give them."""
 
-    sites: Codes
-    begins: Floats
-    ends: Floats
-    sizes: Codes
-    """How many spans each row has; 0 where there is no option."""
+    origin: int
+    bests: Bests
     rows: Floats
     limits: Codes
-    refused: Codes
     cheapest: int
-    """Row of the cheapest of all sites; -1 without one."""
-    left_out: tuple[str, ...]
+    """The row of the cheapest of all; -1 without any."""
+    is_known: NDArray[np.bool_]
     is_exact: bool
 
     def option(self, row: int) -> Option | None:
-        """Return one row as an option."""
-        size = int(self.sizes[row])
-        if size == 0:
+        """Return one row as an option, or None where there is none."""
+        size = self.bests.sizes[row] if row >= 0 else 0
+        if not size:
             return None
-        spans = tuple(zip(self.begins[row, :size].tolist(), self.ends[row, :size].tolist(), strict=True))
-        return _option(int(self.sites[row]), spans, self.rows[row].tolist(), int(self.limits[row]))
+        begins, ends = self.bests.begins[row, :size].tolist(), self.bests.ends[row, :size].tolist()
+        site = row if row < self.bests.costs.size else self.origin
+        return _option(site, begins, ends, self.rows[row].tolist(), int(self.limits[row]))
 
 
 def place(job: Job, field: Field, weights: Weights) -> Placement:
@@ -106,9 +104,11 @@ def place(job: Job, field: Field, weights: Weights) -> Placement:
     cells = read_field(field)
     ask = read_job(job, weights, field.sites)
     found = _search(cells, ask)
-    chosen = found.option(found.cheapest) if found.cheapest >= 0 else None
-    refused = dict(zip(LIMITS, found.refused.sum(axis=0).tolist(), strict=True))
-    binding, to_fit = _what_binds(cells, ask, refused) if chosen is None else (None, None)
+    chosen = found.option(found.cheapest)
+    refused = dict(zip(LIMITS, found.bests.refused.sum(axis=0).tolist(), strict=True))
+    binding = None if chosen or not any(refused.values()) else _furthest(list(refused.values()))
+    richer = _with_money(cells, ask, binding)
+    to_fit = richer.option(richer.cheapest) if richer else None
     return Placement(
         chosen=chosen,
         baseline=found.option(field.sites),
@@ -116,8 +116,10 @@ def place(job: Job, field: Field, weights: Weights) -> Placement:
         binding=binding,
         to_fit=to_fit,
         price_to_fit_gbp=_price_to_fit(binding, to_fit),
-        left_out=found.left_out,
-        is_exact=found.is_exact,
+        left_out=tuple(
+            name for name, is_known in zip(SIGNALS, found.is_known.tolist(), strict=True) if not is_known
+        ),
+        is_exact=found.is_exact and (richer is None or richer.is_exact),
         found=found,
     )
 
@@ -133,22 +135,18 @@ def evaluate(job: Job, field: Field, weights: Weights, site: int, spans: Sequenc
     if not 0 <= site < field.sites:
         raise Invalid(f"There is no site {site}; the field has {field.sites}, numbered from 0.")
     _check_spans(job, spans)
-    reading = _kernels.read(cells, ask)
-    begins, ends = (np.array([moments], np.float64) for moments in zip(*spans, strict=True))
-    rows, limits = _kernels.measure(
-        cells, ask, reading.closed_by, np.array([site]), begins, ends, np.array([len(spans)])
-    )
-    return _option(site, tuple((float(a), float(b)) for a, b in spans), rows[0].tolist(), int(limits[0]))
+    begins, ends = (np.array(moments, np.float64) for moments in zip(*spans, strict=True))
+    row, limit = _kernels.measure(cells, ask, site, begins, ends)
+    return _option(site, begins.tolist(), ends.tolist(), row.tolist(), limit)
 
 
-def _option(site: int, spans: tuple[tuple[float, float], ...], row: list[float], limit: int) -> Option:
-    # One NaN for all, so that options of the same terms are equal.
-    energy, carbon, stress, migration, wait, scarcity, energy_mwh, carbon_kg, unknown_mins = (
-        math.nan if math.isnan(value) else value for value in row
-    )
+def _option(site: int, begins: list[float], ends: list[float], row: list[float], limit: int) -> Option:
+    if math.isnan(sum(row)):  # one NaN for all, so that options of the same terms are equal
+        row = [math.nan if math.isnan(value) else value for value in row]
+    energy, carbon, stress, migration, wait, scarcity, energy_mwh, carbon_kg, unknown_mins = row
     return Option(
         site=site,
-        spans=spans,
+        spans=tuple(zip(begins, ends, strict=True)),
         energy_mwh=energy_mwh,
         carbon_kg=carbon_kg,
         terms=Terms(energy=energy, carbon=carbon, stress=stress, migration=migration, wait=wait, scarcity=scarcity),
@@ -159,45 +157,32 @@ def _option(site: int, spans: tuple[tuple[float, float], ...], row: list[float],
 
 def _search(cells: Cells, ask: Ask, *, by_energy: bool = False) -> _Found:
     """Return the best option of each site, by its total or by its energy term alone."""
-    reading = _kernels.read(cells, ask)
-    moments = starts(ask.duration_mins, ask.earliest_mins, ask.latest_end_mins, cells.stress.size)
-    best = _kernels.one_piece(cells, ask, reading, moments, by_energy)
+    reading, bests = _kernels.survey(cells, ask, by_energy)
     is_exact = True
     if ask.is_interruptible and ask.duration_mins > HALF_HOUR_MINS:
         splits, is_exact = _split.split(cells, ask, reading, by_energy)
-        best = _kernels.better_of(best, splits)
-    rows, limits = _kernels.measure(cells, ask, reading.closed_by, best.sites, best.begins, best.ends, best.sizes)
+        bests = _kernels.better_of(bests, splits)
+    rows, limits, cheapest = _kernels.measure_all(cells, ask, reading, bests)
     return _Found(
-        sites=best.sites,
-        begins=best.begins,
-        ends=best.ends,
-        sizes=best.sizes,
+        origin=ask.origin,
+        bests=bests,
         rows=rows,
         limits=limits,
-        refused=best.refused,
-        cheapest=_kernels.cheapest_site(best),
-        left_out=tuple(name for name, known in zip(SIGNALS, reading.is_known.tolist(), strict=True) if not known),
+        cheapest=cheapest,
+        is_known=reading.is_known,
         is_exact=is_exact,
     )
 
 
-def _what_binds(cells: Cells, ask: Ask, refused: Mapping[str, int]) -> tuple[str | None, Option | None]:
-    """Return the limit that binds and, where that is money, the option that the least of it lets through."""
-    if not any(refused.values()):
-        return None, None
-    binding = _furthest(list(refused.values()))
+def _with_money(cells: Cells, ask: Ask, binding: str | None) -> _Found | None:
+    """Return what could be had for more money, the least of it first, when money is what binds."""
     if binding == "value":
-        return binding, _cheapest(cells, ask._replace(value_gbp=math.inf))
-    if binding == "max_price":
-        richer = ask._replace(max_price_gbp=math.inf)
-        to_fit = _cheapest(cells, richer, by_energy=True)
-        return binding, to_fit or _cheapest(cells, richer._replace(value_gbp=math.inf))
-    return binding, None
-
-
-def _cheapest(cells: Cells, ask: Ask, *, by_energy: bool = False) -> Option | None:
-    found = _search(cells, ask, by_energy=by_energy)
-    return found.option(found.cheapest) if found.cheapest >= 0 else None
+        return _search(cells, ask._replace(value_gbp=math.inf))
+    if binding != "max_price":
+        return None
+    richer = ask._replace(max_price_gbp=math.inf)
+    found = _search(cells, richer, by_energy=True)
+    return found if found.cheapest >= 0 else _search(cells, richer._replace(value_gbp=math.inf))
 
 
 def _price_to_fit(binding: str | None, to_fit: Option | None) -> float | None:

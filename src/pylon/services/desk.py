@@ -99,8 +99,8 @@ class Desk:
         kept = None if self._is_whole else self._views.take(operator_id, self._stamp, self._revision - 1)
         if kept is None:
             kept = view_fleet(self.transaction, operator_id, self.now, after_seq=self._seq, whole=self._is_whole)
-        for workload in kept.workloads:
-            self.remember(workload)
+        for row in (*kept.sites, *kept.assets, *kept.workloads):
+            self.remember(row)
         return replace(kept, now=self.now)
 
     def new_id(self) -> UUID:
@@ -264,6 +264,9 @@ class Desk:
         return self._known.setdefault(row.id, row)  # type: ignore[return-value]
 
     def _called(self, kind: type[T], column: str, wanted: str, word: str) -> T:
+        for known in self._known.values():
+            if isinstance(known, kind) and getattr(known, column) == wanted:
+                return known
         rows = [
             self.remember(kind.model_validate(row))
             for row in objects.read(self.transaction, kind, operator_id=self.operator_id, order_by=[column])
@@ -324,11 +327,14 @@ class Desk:
         return bool(getattr(row, name) != getattr(self._stored[row.id], name))
 
     def _schedule(self) -> None:
-        """Write each asset's new schedule in the place of what it has not yet carried out."""
+        """Write each asset's new schedule in the place of what it was to do from there on."""
         for asset_id in dict.fromkeys(row.storage_asset_id for row in self._dispatches):
             rows = [row for row in self._dispatches if row.storage_asset_id == asset_id]
             self.transaction.run(
-                "unschedule", operator_id=self.operator_id, asset_id=asset_id, start=floor(self.now)
+                "unschedule",
+                operator_id=self.operator_id,
+                asset_id=asset_id,
+                start=min(row.starts_at for row in rows),
             )
             self._must_be_new(rows)
 

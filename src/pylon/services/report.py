@@ -81,6 +81,7 @@ class Figures(BaseModel):
 
 
 _ADDED = tuple(Figures.model_fields)
+_KINDS = list(Kind)
 
 
 class Total(Figures):
@@ -140,6 +141,7 @@ def report(
         )
     with database.as_reader(operator_id) as transaction:
         found = transaction.all("report_rows", operator_id=operator_id, start=midnight(first), end=midnight(last))
+    found.sort(key=lambda row: _KINDS.index(row["kind"]))
     rows = _rows(found, by)
     totals = [Total(kind=kind, **figures) for (kind,), figures in _sums(found, lambda row: (row["kind"],))]
     return Report(
@@ -155,11 +157,10 @@ def report(
 
 
 def _rows(found: list[dict[str, Any]], by: By) -> list[ReportRow]:
-    if by is By.DAY:
-        sums = _sums(found, lambda row: (row["day"], row["kind"]))
-        return [ReportRow(day=day, kind=kind, **figures) for (day, kind), figures in sums]
-    sums = _sums(sorted(found, key=lambda row: row["agent"] or "~"), lambda row: (row["agent"], row["kind"]))
-    return [ReportRow(agent=agent, kind=kind, **figures) for (agent, kind), figures in sums]
+    """Return the rows in order of day or agent, nobody last, and within it of kind."""
+    ordered = sorted(found, key=lambda row: (row[by] is None, row[by] or ""))
+    sums = _sums(ordered, lambda row: (row[by], row["kind"]))
+    return [ReportRow(**{by.value: label}, kind=kind, **figures) for (label, kind), figures in sums]
 
 
 def _sums(

@@ -130,6 +130,7 @@ def _turn(database: Database, views: Views, call: Call, program: Program, agent:
     try:
         with desks.opened(database, views, call, whole=True) as desk:
             refused = _act(desk, program, desk.agent(agent.agent_id), trigger)
+            desk.forget()  # what was read for a round is more than an arrival needs
             decisions = [perform_action.taken(decided) for decided in desk.decided]
     except StoreError:
         raise  # nobody else's turn would go better

@@ -85,9 +85,7 @@ def test_the_limits_say_what_each_was_and_how_many_options_it_refused():
     assert limits["latest_end"]["value"] == "2026-11-22T15:10:00Z"
     assert draft.constraints["baseline_infeasible"] == "carbon_cap"
     assert draft.constraints["is_exact"] is True
-    assert [one["limit"] for one in draft.constraints["limits"]] == sorted(
-        limits, key=list(reasons.LIMITS).index
-    )
+    assert [one["limit"] for one in draft.constraints["limits"]] == sorted(limits, key=list(reasons.LIMITS).index)
 
 
 def test_the_alternatives_are_the_best_of_other_sites_and_what_refuses_the_rest():
@@ -97,7 +95,9 @@ def test_the_alternatives_are_the_best_of_other_sites_and_what_refuses_the_rest(
     draft = draft_of(views.view(*sites[:8], shut, price=prices), origin_dc_id=sites[3].id)
     assert draft.alternatives["chosen"]["dc_id"] == "S0"
     assert [option["dc_id"] for option in draft.alternatives["others"]] == ["S1", "S2", "S3", "S4", "S5"]
-    assert draft.alternatives["refused"] == [{"dc_id": "S8", "refused_by": "site_open"}]
+    assert draft.alternatives["refused"] == [
+        {"dc_id": "S8", "data_centre_id": str(shut.id), "region_id": 9, "refused_by": "site_open"}
+    ]
 
 
 def test_a_saving_is_money_and_carbon_against_running_now_at_origin():
@@ -144,9 +144,7 @@ def test_its_own_booking_makes_room_for_it_and_is_weighed_as_it_would_be_now():
     booking = views.booking(A, begins, 120)
     carbon = [300.0] * 5 + [50.0] * 4 + [300.0]
     view = views.view(A, carbon=carbon, workloads=[held], bookings={"j": booking})
-    draft = reasons.draft_of(
-        reasons.consider(view, jobs.describe(view, held, CONFIG), CONFIG.weights, booking)
-    )
+    draft = reasons.draft_of(reasons.consider(view, jobs.describe(view, held, CONFIG), CONFIG.weights, booking))
     assert draft.alternatives["standing"]["spans"][0]["starts_at"] == jobs.instant(begins)
     assert draft.alternatives["chosen"]["spans"][0]["starts_at"] == jobs.instant(begins + timedelta(minutes=30))
     gain = draft.alternatives["standing"]["total_gbp"] - draft.alternatives["chosen"]["total_gbp"]
@@ -158,7 +156,9 @@ NUMBER = st.one_of(st.floats(-50, 500), st.just(math.nan))
 
 @given(
     price=st.lists(NUMBER, min_size=3, max_size=3),
-    carbon=st.lists(st.lists(st.one_of(st.integers(0, 500), st.just(math.nan)), min_size=1, max_size=8), min_size=3, max_size=3),
+    carbon=st.lists(
+        st.lists(st.one_of(st.integers(0, 500), st.just(math.nan)), min_size=1, max_size=8), min_size=3, max_size=3
+    ),
     stress=st.lists(st.one_of(st.floats(0, 1), st.just(math.nan)), min_size=1, max_size=8),
     room=st.lists(st.floats(0, 3), min_size=3, max_size=3),
     power=st.integers(0, 3000),
@@ -247,3 +247,8 @@ def test_a_few_minutes_are_not_called_waiting(waits, decided):
     now = NOW.replace(minute=30 - waits)
     view = views.view(A, carbon=[300.0, 50.0], now=now)
     assert draft_of(view, created_at=now).decision_type is decided
+
+
+def test_a_job_that_draws_nothing_has_no_intensity_to_be_green():
+    view = views.view(A, carbon=[300.0] * 12 + [50.0])
+    assert draft_of(view, power_kw=0, carbon_cap_gco2=100).decision_type is D.CARBON_OPTIMIZATION

@@ -9,6 +9,7 @@ import pytest
 from pylon.derive import docs
 from pylon.errors import Conflict, NotFound, PylonError
 from pylon.ontology import columns
+from pylon.ontology.actions import ACTIONS
 from pylon.ontology.catalogue import LINKS, ROWS
 from pylon.settings import Settings
 
@@ -68,6 +69,17 @@ def test_a_column_shows_its_unit_range_and_default() -> None:
 def test_every_link_is_listed() -> None:
     for link in LINKS:
         assert f"| `{link.name}` | {link.source} | {link.target} | {link.doc} |" in PAGES["links.md"]
+
+
+def test_every_action_is_listed_with_its_parameters_criteria_and_decisions() -> None:
+    page = PAGES["actions.md"]
+    for name, action in ACTIONS.items():
+        (section,) = re.findall(rf"^## {name}\n(.*?)(?=^## |\Z)", page, re.MULTILINE | re.DOTALL)
+        assert all(f"| `{parameter}` |" in section for parameter in action.parameters.model_fields)
+        assert all(f"- `{criterion.code}`: {criterion.doc}." in section for criterion in action.criteria)
+        assert all(f"`{decision.value}`" in section for decision in action.decisions)
+    assert "| `carbon_cap_gco2` | integer, ≥ 0, ≤ 10,000 or null | gCO2/kWh | `null` |" in page
+    assert "| `urgency` | `WorkloadUrgency` |  | unchanged |" in page
 
 
 def test_every_setting_is_listed_with_its_variables_and_never_a_value_of_this_machine() -> None:

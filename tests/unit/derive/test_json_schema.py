@@ -7,6 +7,7 @@ from typing import Any
 
 from pylon.derive import json_schema
 from pylon.ontology import columns
+from pylon.ontology.actions import ACTIONS
 from pylon.ontology.catalogue import LINKS, OBJECT_TYPES, RECORDS
 
 DOCUMENT = json_schema.object_types()
@@ -31,6 +32,14 @@ def test_every_type_record_link_and_column_is_there() -> None:
         said = DOCUMENT["object_types"][name]
         assert said["table"] == row.table.name
         assert [one["name"] for one in said["columns"]] == [spec.name for spec in columns.of(row)]
+
+
+def test_every_action_is_there_with_what_it_takes_and_what_it_asks_for() -> None:
+    assert list(DOCUMENT["actions"]) == list(ACTIONS)
+    said = DOCUMENT["actions"]["scale_data_centre"]
+    assert said["decisions"] == ["SCALE_DOWN", "SCALE_UP"]
+    assert said["criteria"]["cap_stands"] == "To lift: there is a cap that this action set"
+    assert said["parameters"]["required"] == ["dc_id", "max_power_mw", "reason"]
 
 
 def test_a_column_says_what_applies_to_it() -> None:

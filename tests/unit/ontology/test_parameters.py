@@ -89,7 +89,7 @@ def test_a_quantity_beyond_its_range_is_refused(value: Any) -> None:
     "value", [float("nan"), float("inf"), Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity")]
 )
 def test_what_is_not_finite_is_no_number(value: Any) -> None:
-    assert why(Power, value) in ("must be a finite number", "Value error, cannot convert signaling NaN to float")
+    assert why(Power, value) == "must be a finite number"
 
 
 @pytest.mark.parametrize("value", ["5", "", True, False, None, [5], {"value": 5}])

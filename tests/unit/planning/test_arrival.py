@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import collections
 import dataclasses
 import itertools
 import math
 import random
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -231,3 +234,288 @@ def test_the_choice_is_that_of_brute_force(block: int) -> None:
 
 def total_of(option: Option | None) -> float:
     return option.terms.total if option else math.inf
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_what_is_refused_and_what_binds_are_those_of_brute_force(block: int) -> None:
+    for seed in range(100 * block, 100 * block + 100):
+        case = a_case(seed)
+        placement, brute = arrival.place(*case), Brute(*case)
+        pieces = collections.Counter(
+            brute.first_limit(site, spans) for site in range(brute.sites) for spans in brute.pieces()
+        )
+        if not case[0].interruptible:
+            assert {name: count for name, count in placement.refused.items() if count} == without_none(pieces), seed
+        assert set(placement.refused) == set(LIMITS)
+        assert all(placement.refused[name] >= pieces[name] for name in LIMITS), seed
+        if placement.chosen is None and brute.sites:
+            assert placement.binding == max(without_none(placement.refused, zeros=False), key=LIMITS.index), seed
+        else:
+            assert placement.binding is None
+
+
+def without_none(counts, zeros=True):
+    return {name: count for name, count in counts.items() if name is not None and (zeros or count)}
+
+
+def test_the_price_to_fit_is_the_least_that_lets_an_option_through() -> None:
+    negotiated = collections.Counter()
+    for seed in range(3000):
+        job, field, weights = a_case(seed)
+        placement, brute = arrival.place(job, field, weights), Brute(job, field, weights)
+        if placement.binding not in ("max_price", "value"):
+            assert placement.price_to_fit_gbp is None
+            assert placement.to_fit is None
+            continue
+        price, money = placement.price_to_fit_gbp, placement.binding
+        assert placement.to_fit.refused_by is None
+        least = min(brute.best(brute.energy if money == "max_price" else brute.total, ignored=[money]))
+        needs_both = not math.isfinite(least)
+        if needs_both:
+            least = min(brute.best(brute.total, ignored=["max_price", "value"]))
+            assert placement.to_fit.terms.total == pytest.approx(least, rel=1e-9, abs=1e-9), seed
+            assert money == "max_price"
+        else:
+            assert price == pytest.approx(least, rel=1e-9, abs=1e-9), seed
+        field_of_money = {"max_price": "max_price_gbp", "value": "value_gbp"}[money]
+        for more, fits in ((1e-6, True), (-1e-6, False)):
+            changes = {field_of_money: price + more * max(1, abs(price))}
+            if needs_both:
+                changes["value_gbp"] = placement.to_fit.terms.total + 1e-6
+            if not (needs_both and not fits):
+                richer = dataclasses.replace(job, **changes)
+                assert (arrival.place(richer, field, weights).chosen is not None) is fits, (seed, more)
+        negotiated[money, needs_both] += 1
+    assert min(negotiated[key] for key in (("max_price", False), ("value", False), ("max_price", True))) >= 5
+
+
+def test_the_baseline_is_to_run_at_the_earliest_moment_at_origin() -> None:
+    for seed in range(300):
+        job, field, weights = a_case(seed)
+        baseline, brute = arrival.place(job, field, weights).baseline, Brute(job, field, weights)
+        if job.origin < 0:
+            assert baseline is None
+            continue
+        spans = ((job.earliest_mins, job.earliest_mins + job.duration_mins),)
+        assert (baseline.site, baseline.spans) == (job.origin, spans)
+        assert baseline.refused_by == brute.first_limit(job.origin, spans), seed
+        assert baseline == arrival.evaluate(job, field, weights, job.origin, spans)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_no_other_minute_is_cheaper_when_no_cap_is_set(seed: int) -> None:
+    job, field, weights = a_case(seed)
+    job = dataclasses.replace(job, carbon_cap_gco2_kwh=NAN, max_price_gbp=NAN, value_gbp=NAN, interruptible=False)
+    placement, brute = arrival.place(job, field, weights), Brute(job, field, weights)
+    last = min(job.latest_end_mins, 30 * brute.half_hours) - job.duration_mins
+    minutes = [((begins, begins + job.duration_mins),) for begins in np.arange(job.earliest_mins, last + 1)]
+    least = [brute.total(site, spans) for site in range(brute.sites) for spans in minutes if not list(brute.limits(site, spans))]
+    assert total_of(placement.chosen) == pytest.approx(min(least, default=math.inf), rel=1e-9, abs=1e-9)
+
+
+def test_any_option_is_evaluated_as_by_hand() -> None:
+    for seed in range(300):
+        job, field, weights = a_case(seed)
+        brute, dice = Brute(job, field, weights), random.Random(seed)
+        for _ in range(5 if brute.sites else 0):
+            site, begins = dice.randrange(brute.sites), float(dice.randint(0, 30 * brute.half_hours + 40))
+            spans = [(begins, begins + job.duration_mins)]
+            if job.interruptible and job.duration_mins > 1:
+                cut = begins + dice.randint(1, job.duration_mins - 1)
+                spans = [(begins, cut), (cut + 7, begins + job.duration_mins + 7)]
+            option, sums = arrival.evaluate(job, field, weights, site, spans), brute.sums(site, spans)
+            assert option.refused_by == brute.first_limit(site, spans), seed
+            assert option.terms.energy == pytest.approx(sums["price_gbp_mwh"], rel=1e-9, abs=1e-9, nan_ok=True)
+            assert option.carbon_kg == pytest.approx(sums["carbon_gco2_kwh"], rel=1e-9, abs=1e-9, nan_ok=True)
+            assert option.energy_mwh == pytest.approx(job.it_power_mw * field.pue[site] * job.duration_mins / 60)
+            assert option.spans == tuple(spans)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_more_room_never_makes_it_dearer(seed: int) -> None:
+    job, field, weights = a_case(seed)
+    roomier = dataclasses.replace(field, room=field.room + random.Random(seed).choice([0.1, 1, 10]))
+    before, after = (total_of(arrival.place(job, one, weights).chosen) for one in (field, roomier))
+    assert after <= before + 1e-9
+
+
+# One limit at a time, and how cells that are not known count.
+
+
+@pytest.mark.parametrize(
+    ("limit", "job", "field"),
+    [
+        ("region", {"allowed": np.array([False, False])}, {}),
+        ("site_open", {}, {"is_open": [False, False]}),
+        ("power_mw", {"it_power_mw": 900.0}, {}),
+        ("gpus", {"gpus": 1001.0}, {}),
+        ("cpu_cores", {"cpu_cores": 1001.0}, {}),
+        ("memory_gb", {"memory_gb": 1001.0}, {}),
+        ("signals_known", {"carbon_cap_gco2_kwh": 200.0}, {"carbon_gco2_kwh": np.full((2, 6), NAN)}),
+        ("signals_known", {"max_price_gbp": 1e6}, {"price_gbp_mwh": np.full((2, 6), NAN)}),
+        ("latest_end", {"latest_end_mins": 59.0}, {}),
+        ("latest_end", {"earliest_mins": 90.0, "latest_end_mins": 30.0}, {}),
+        ("latest_end", {"duration_mins": 600}, {}),
+        ("horizon", {"duration_mins": 600, "latest_end_mins": math.inf}, {}),
+        ("horizon", {"earliest_mins": 900.0, "latest_end_mins": 2000.0}, {}),
+        ("carbon_cap", {"carbon_cap_gco2_kwh": 149.0}, {}),
+        ("max_price", {"max_price_gbp": 1.0}, {}),
+        ("value", {"value_gbp": 1.0}, {}),
+    ],
+)
+@pytest.mark.parametrize("interruptible", [False, True])
+def test_each_limit_is_named_when_it_alone_binds(limit: str, job: dict, field: dict, interruptible: bool) -> None:
+    job = a_job(interruptible=interruptible, **{"duration_mins": 90, **job})
+    placement = arrival.place(job, a_field(**field), WEIGHTS)
+    assert placement.chosen is None
+    assert placement.binding == limit
+    assert placement.by_site == (SiteRefusal(site=0, limit=limit), SiteRefusal(site=1, limit=limit))
+    assert [name for name, count in placement.refused.items() if count] == [limit]
+    assert placement.baseline.refused_by == limit
+
+
+def test_without_a_difference_it_runs_at_once_at_the_lowest_site() -> None:
+    for interruptible in (False, True):
+        job = a_job(sites=3, origin=2, interruptible=interruptible, duration_mins=75, earliest_mins=10.0)
+        chosen = arrival.place(job, a_field(sites=3), WEIGHTS).chosen
+        assert (chosen.site, chosen.spans) == (0, ((10.0, 85.0),))
+
+
+def test_moving_a_job_costs_what_it_says() -> None:
+    field = a_field(price_gbp_mwh=[[80.0] * 6, [70.0] * 6])
+    placed = [arrival.place(a_job(migration_gbp=gbp), field, WEIGHTS).chosen for gbp in (5.9, 6.1)]
+    assert [(one.site, one.terms.migration) for one in placed] == [(1, 5.9), (0, 0.0)]
+
+
+def test_waiting_costs_what_it_says_and_counts_from_arrival() -> None:
+    field = a_field(sites=1, price_gbp_mwh=[[90.0, 90.0, 80.0, 80.0, 80.0, 80.0]])
+    for gbp_per_hour, begins in ((5.9, 60.0), (6.1, 0.0)):
+        job = a_job(sites=1, wait_gbp_per_hour=gbp_per_hour, arrived_mins=-30.0)
+        chosen = arrival.place(job, field, WEIGHTS).chosen
+        assert (chosen.begins, chosen.terms.wait) == (begins, pytest.approx(gbp_per_hour * (begins + 30) / 60))
+
+
+def test_an_interrupted_job_takes_the_cheapest_half_hours_and_part_of_the_last() -> None:
+    field = a_field(sites=1, price_gbp_mwh=[[10.0, 90.0, 20.0, 90.0, 30.0, 90.0]])
+    placement = arrival.place(a_job(sites=1, interruptible=True, duration_mins=70), field, WEIGHTS)
+    assert placement.chosen.spans == ((0.0, 30.0), (60.0, 90.0), (120.0, 130.0))
+    assert placement.chosen.terms.energy == pytest.approx(0.6 * (0.5 * 10 + 0.5 * 20 + 30 / 6))
+    touching = a_field(sites=1, price_gbp_mwh=[[90.0, 10.0, 20.0, 90.0, 30.0, 90.0]])
+    spans = arrival.place(a_job(sites=1, interruptible=True, duration_mins=90), touching, WEIGHTS).chosen.spans
+    assert spans == ((30.0, 90.0), (120.0, 150.0))
+
+
+def test_the_carbon_cap_is_on_the_mean_over_the_job() -> None:
+    carbon, price = [[100.0, 300.0, 100.0, 300.0, 100.0, 300.0]], [[99.0, 1.0, 99.0, 1.0, 99.0, 1.0]]
+    field = a_field(sites=1, carbon_gco2_kwh=carbon, price_gbp_mwh=price)
+    for cap, spans in ((200.0, ((0.0, 60.0),)), (100.0, ((0.0, 30.0), (60.0, 90.0)))):
+        job = a_job(sites=1, interruptible=True, carbon_cap_gco2_kwh=cap)
+        chosen = arrival.place(job, field, Weights(carbon_price_gbp_t=0, stress_price_gbp_mwh=0)).chosen
+        assert chosen.spans == spans
+        assert chosen.carbon_kg / chosen.energy_mwh == pytest.approx(cap)
+
+
+def test_room_that_is_short_of_nothing_the_job_takes_is_room() -> None:
+    room = np.full((4, 1, 6), -5.0)
+    room[0] = 0.1 + 0.2 + 0.3  # 0.6000000000000001 - a hair
+    job = a_job(sites=1, gpus=0.0, cpu_cores=0.0, memory_gb=0.0)
+    assert arrival.place(job, a_field(sites=1, room=room - [[[1e-10]]]), WEIGHTS).chosen is not None
+    assert arrival.place(dataclasses.replace(job, gpus=1.0), a_field(sites=1, room=room), WEIGHTS).binding == "gpus"
+    assert arrival.place(job, a_field(sites=1, room=np.full((4, 1, 6), NAN)), WEIGHTS).binding == "power_mw"
+
+
+def test_what_is_known_nowhere_is_left_out_and_never_zero() -> None:
+    nowhere = np.full((2, 6), NAN)
+    field = a_field(price_gbp_mwh=nowhere, carbon_gco2_kwh=nowhere, stress=np.full(6, NAN))
+    placement = arrival.place(a_job(), field, WEIGHTS)
+    terms = placement.chosen.terms
+    assert placement.left_out == ("price", "carbon", "stress")
+    assert all(math.isnan(value) for value in (terms.energy, terms.carbon, terms.stress, placement.chosen.carbon_kg))
+    assert (terms.total, placement.chosen.stress_unknown_mins) == (0.0, 60.0)
+    assert placement.chosen == placement.by_site[0]
+
+
+def test_a_half_hour_that_lacks_what_others_have_is_not_used() -> None:
+    price = np.full((2, 6), 80.0)
+    price[0, :] = NAN
+    price[1, 0] = math.inf
+    chosen = arrival.place(a_job(), a_field(price_gbp_mwh=price), WEIGHTS).chosen
+    assert (chosen.site, chosen.spans) == (1, ((30.0, 90.0),))
+
+
+def test_stress_that_is_not_known_adds_nothing_and_is_counted() -> None:
+    field = a_field(sites=1, half_hours=2, stress=[0.5, NAN])
+    chosen = arrival.place(a_job(sites=1, latest_end_mins=60.0), field, WEIGHTS).chosen
+    assert (chosen.terms.stress, chosen.stress_unknown_mins) == (pytest.approx(0.6 / 2 * 0.5 * 20), 30.0)
+
+
+def test_a_field_without_sites_places_nothing() -> None:
+    placement = arrival.place(a_job(sites=0, origin=-1), a_field(sites=0), WEIGHTS)
+    assert (placement.chosen, placement.baseline, placement.by_site, placement.binding) == (None, None, (), None)
+
+
+def test_a_search_that_ends_early_says_so() -> None:
+    dice = np.random.default_rng(3)
+    found = []
+    for _ in range(40):
+        price, carbon = dice.uniform(0, 200, (1, 97)), dice.uniform(0, 300, (1, 97))
+        job = a_job(sites=1, duration_mins=1200, latest_end_mins=2910.0, interruptible=True, carbon_cap_gco2_kwh=110.0, max_price_gbp=900.0)
+        placement = arrival.place(job, a_field(1, 97, price_gbp_mwh=price, carbon_gco2_kwh=carbon), WEIGHTS)
+        found.append(placement.is_exact)
+        if placement.chosen:
+            assert placement.chosen.refused_by is None
+    assert True in found
+
+
+@pytest.mark.parametrize(
+    ("job", "field", "said"),
+    [
+        ({"duration_mins": 0}, {}, "duration_mins is 0"),
+        ({"it_power_mw": -1.0}, {}, "it_power_mw is -1"),
+        ({"gpus": NAN}, {}, "gpus is nan"),
+        ({"earliest_mins": -1.0}, {}, "earliest_mins is -1"),
+        ({"latest_end_mins": NAN}, {}, "latest_end_mins is not a number"),
+        ({"wait_gbp_per_hour": -1.0}, {}, "wait_gbp_per_hour is -1"),
+        ({"migration_gbp": math.inf}, {}, "migration_gbp is inf"),
+        ({"origin": 2}, {}, "origin is 2"),
+        ({"allowed": np.array([True])}, {}, "allowed has shape (1,)"),
+        ({}, {"pue": [1.2, 0.0]}, "pue is 0"),
+        ({}, {"price_gbp_mwh": np.ones((2, 5))}, "price_gbp_mwh has shape (2, 5)"),
+        ({}, {"room": np.ones((3, 2, 6))}, "room has shape (3, 2, 6)"),
+        ({}, {"stress": []}, "no half hours"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_by_name(job: dict, field: dict, said: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        arrival.place(a_job(**job), a_field(**field), WEIGHTS)
+    assert said in refusal.value.detail
+
+
+@pytest.mark.parametrize(
+    ("spans", "said"),
+    [
+        ([], "0 spans"),
+        ([(0, 30), (60, 90)], "2 spans"),
+        ([(0, 50)], "50.0 minutes"),
+        ([(60, 0)], "in order"),
+        ([(-60, 0)], "in order"),
+    ],
+)
+def test_spans_that_are_not_the_job_are_refused(spans: list, said: str) -> None:
+    with pytest.raises(Invalid) as refusal:
+        arrival.evaluate(a_job(), a_field(), WEIGHTS, 0, spans)
+    assert said in refusal.value.detail
+    with pytest.raises(Invalid, match="no site 2"):
+        arrival.evaluate(a_job(), a_field(), WEIGHTS, 2, [(0, 60)])
+
+
+def test_it_works_where_nothing_compiled_can_be_kept(tmp_path) -> None:
+    program = (
+        "from numba.core import caching\n"
+        "caching.CacheImpl._locator_classes = []\n"
+        "from pylon.planning._compiled import compiled\n"
+        "def twice(x):\n    return 2 * x\n"
+        "assert compiled(twice)(4) == 8\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

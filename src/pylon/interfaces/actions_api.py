@@ -1,0 +1,120 @@
+"""The actions API: every action described, and performed at an address of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Header, Path, Query, Request
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from pylon.interfaces.objects_api import document
+from pylon.interfaces.runtime import Runtime
+from pylon.ontology import actions
+from pylon.ontology.actions import ACTIONS, ActionType
+from pylon.services import perform_action
+from pylon.services.describe_actions import ActionDescription, ActionList, describe_action, describe_actions
+from pylon.services.perform_action import Performed
+
+__all__ = ["add_actions"]
+
+_ACTIONS = "/api/v1/actions"
+_COMPONENT = "#/components/schemas/{model}"
+_LONGEST_KEY = 100
+
+
+async def _bytes(request: Request) -> bytes:
+    return await request.body()
+
+
+def _printable(key: str) -> str:
+    if not 1 <= len(key) <= _LONGEST_KEY or any(not " " <= letter <= "~" for letter in key):
+        raise PydanticCustomError("key", "must be 1 to 100 printable ASCII characters")
+    return key
+
+
+_Body = Annotated[bytes, Depends(_bytes)]
+_DryRun = Annotated[bool, Query(description="Check everything and change nothing; say what would happen")]
+_Key = Annotated[
+    str | None,
+    AfterValidator(lambda key: None if key is None else _printable(key)),
+    Header(
+        alias="Idempotency-Key",
+        description="Under one key an action is performed once; asked again, it answers as it did then",
+        json_schema_extra={"minLength": 1, "maxLength": _LONGEST_KEY, "pattern": "^[ -~]+$"},
+    ),
+]
+_Name = Annotated[str, Path(json_schema_extra={"enum": list(ACTIONS)})]
+
+
+def add_actions(app: FastAPI, here: Callable[[], Runtime]) -> None:
+    """Add the routes to `app`; `here` returns the runtime they work on."""
+
+    @app.get(_ACTIONS, tags=["actions"])
+    def every_action() -> ActionList:
+        """Return every action: its parameters as a JSON schema, its criteria, and the decisions it records."""
+        return describe_actions()
+
+    @app.get(f"{_ACTIONS}/{{name}}", tags=["actions"])
+    def one_action(name: _Name) -> ActionDescription:
+        """Return one action."""
+        return describe_action(name)
+
+    for action in ACTIONS.values():
+        _add_action(app, here, action)
+
+    @app.post(f"{_ACTIONS}/{{name}}", include_in_schema=False)
+    def no_action(name: str) -> None:
+        """Refuse what is no action, and name those there are."""
+        actions.action(name)
+
+    _describe_bodies(app)
+
+
+def _add_action(app: FastAPI, here: Callable[[], Runtime], action: ActionType) -> None:
+    """Add one action's own address, so that the OpenAPI document can say what each takes."""
+    reference = {"$ref": _COMPONENT.format(model=action.parameters.__name__)}
+    body = {"required": True, "content": {"application/json": {"schema": reference}}}
+
+    @app.post(
+        f"{_ACTIONS}/{action.name}",
+        name=action.name,
+        operation_id=action.name,
+        description=f"{action.doc}\n\n{_asked(action)}".strip(),
+        tags=["actions"],
+        openapi_extra={"requestBody": body},
+    )
+    def perform(body: _Body, key: _Key = None, dry_run: _DryRun = False) -> Performed:
+        runtime = here()
+        return perform_action.perform(
+            runtime.database, runtime.views, runtime.call(), action.name, document(body), key=key, dry_run=dry_run
+        )
+
+
+def _asked(action: ActionType) -> str:
+    codes = ", ".join(f"`{criterion.code}`" for criterion in action.criteria)
+    return f"Refused (409) with the code of a criterion that is not met: {codes}." if codes else ""
+
+
+def _describe_bodies(app: FastAPI) -> None:
+    """Add the parameters to the OpenAPI document: bodies are read raw, so FastAPI does not know their schemas."""
+    describe = app.openapi
+
+    def described() -> dict[str, Any]:
+        said = describe()
+        components = said["components"]["schemas"]
+        for name, schema in _schemas().items():
+            components.setdefault(name, schema)
+        return said
+
+    app.openapi = described  # type: ignore[method-assign]
+
+
+def _schemas() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for action in ACTIONS.values():
+        schema = action.schema(refer=_COMPONENT)
+        found |= schema.pop("$defs", {})
+        found[action.parameters.__name__] = schema
+    return found
