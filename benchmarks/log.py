@@ -213,8 +213,9 @@ def main() -> None:
             print(f"the log of decisions, medians of {words.rounds} rounds of {words.seconds:g} s")
             print(f"  on {platform.machine()}, Python {platform.python_version()}, {server}")
             clients(way_in.login, operators[:CLIENTS], words.seconds, words.rounds)
-            batch(database, operators[CLIENTS], words.rounds)
-            checked(database, operators[CLIENTS + 1])
+            with Database(way_in.login, pool_size=1, statement_timeout_s=600) as patient:
+                batch(patient, operators[CLIENTS], words.rounds)
+                checked(patient, operators[CLIENTS + 1])
     finally:
         from pylon.store import embedded
 

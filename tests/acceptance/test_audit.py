@@ -81,7 +81,7 @@ def test_the_log_is_checked_and_what_is_not_protected_is_said(world: World, http
     found = said(http, "verify")
     assert (found["is_intact"], found["decisions"], found["checked"]) == (True, DECISIONS, DECISIONS)
     assert (found["heads_met"], found["protected_upto"], found["unprotected"]) == (0, 0, DECISIONS)
-    assert f"Decision {DECISIONS}: {found['head_hash']}" in audit(world, "heads").said
+    assert f"Decision {DECISIONS}: {found['last_hash']}" in audit(world, "heads").said
     append(world, world.operator_id, 3)
     found = said(http, "verify")
     assert (found["heads_met"], found["protected_upto"], found["unprotected"]) == (1, DECISIONS, 3)
@@ -138,8 +138,8 @@ def test_an_export_is_checked_with_python_alone(world: World, http: httpx2.Clien
     ]
     checked = subprocess.run(words, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
-    assert f"Nothing up to decision {DECISIONS} has been changed" in checked.stdout
-    assert "2 decisions lie after" in checked.stdout
+    assert f"Nothing up to decision {DECISIONS} was changed" in checked.stdout
+    assert "Decisions after the last of them: 2;" in checked.stdout
     again = audit(world, "verify", "--export", file)
     assert (again.code, again.out) == (0, checked.stdout)
     file.write_bytes(file.read_bytes().replace(b"stig jetzt", b"stig immer", 1))
@@ -176,9 +176,9 @@ def test_heads_over_http_protect_whoever_keeps_them(world: World, http: httpx2.C
     kept.write_text(http.get("/api/v1/audit/heads").text + "\n{cut")
     ended = audit(world, "verify", "--heads", kept)
     assert ended.code == 0
-    assert "1 published heads are where they were; the last is that of decision 1,200" in ended.said
+    assert "Published heads that are where they were: 1. The last is that of decision 1,200" in ended.said
     assert "no head can be read in line 2" in ended.said
-    assert "lie after the last published head" not in ended.said
+    assert "after the last published head" not in ended.said
 
 
 def test_the_head_is_published_once(world: World) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from pylon.interfaces.runtime import Runtime
 from pylon.ontology.agency import Agent
-from pylon.ontology.calendar import LONDON
+from pylon.ontology.calendar import HALF_HOUR, LONDON
 from pylon.ontology.enums import AgentType, WorkloadStatus
 from pylon.services.execute import execute
 from pylon.services.report import Figures
@@ -23,20 +23,33 @@ from pylon.settings import Settings
 from pylon.sources.feed import SIMULATED
 from pylon.store import objects
 from pylon.store.access import Access
+from pylon.store.database import Database
 from tests.acceptance.support import ran, served
-from tests.conftest import Superuser, Tenants
+from tests.conftest import LOGIN, new_tenant
 from tests.doubles.bench import Bench
 from tests.doubles.clock import Clock
+from tests.doubles.postgres import Cluster
 
-T0 = datetime.fromisoformat("2026-10-24T21:30:00+00:00")  # the clocks go back that night: a London day of 25 hours
+NAME = "acceptance_report"
+T0 = datetime.fromisoformat("2026-10-24T17:30:00+00:00")  # the clocks go back that night: a London day of 25 hours
 NOW = T0 + timedelta(hours=40)
 FINAL = [status for status in WorkloadStatus if status.is_final]
 
 
-@pytest.fixture
-def bench(tenants: Tenants, superuser: Superuser) -> Bench:
+@pytest.fixture(scope="module")
+def dsn(cluster: Cluster, template: str) -> Iterator[str]:
+    yield cluster.create(NAME, template)
+    cluster.drop(NAME)
+
+
+@pytest.fixture(scope="module")
+def bench(cluster: Cluster, dsn: str) -> Iterator[Bench]:
     """Forty jobs of every fate and kind, and some dispatches, decided by two agents and by nobody."""
-    made = Bench(tenants.a, superuser, T0)
+    with Database(cluster.dsn(NAME, LOGIN), pool_size=4) as database:
+        yield filled(Bench(new_tenant(database, "A"), lambda: cluster.superuser(NAME), T0))
+
+
+def filled(made: Bench) -> Bench:
     made.signals(hours=20, price={i: 30.0 + 7 * (i % 9) for i in range(40)}, carbon={1: 60, 12: 240})
     made.signals(start=made.at(20 * 60), hours=20, price=75.5, carbon=150, label=SIMULATED, run_until=NOW)
     fill(made)
@@ -85,7 +98,7 @@ def fill(bench: Bench) -> None:
     execute(bench.database, bench.views, bench.call(NOW))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def http(bench: Bench, dsn: str) -> Iterator[httpx2.Client]:
     access = Access("a test's database", owner=dsn, login=dsn)
     with served(Runtime(Settings(schedule="off"), access, bench.database, bench.tenant.id, Clock(NOW))) as client:
@@ -122,15 +135,12 @@ def recount(
         outcome = by_work.get(work["id"])
         (decision,) = [one for one in decisions.values() if one["workload_id"] == work["id"]]
         add(at(work["completed_at"]), decision["agent_id"], kind_of(outcome or work), **of_work(work, outcome))
-    for outcome in outcomes.values():
-        if not outcome["workload_id"]:
-            agent = decisions[outcome["decision_id"]]["agent_id"]
-            ended = max(
-                at(row["starts_at"])
-                for row in rows(bench, "storage_dispatches")
-                if row["decision_id"] == outcome["decision_id"]
-            )
-            add(ended, agent, kind_of(outcome), **of_storage(outcome))
+    assets = {row["id"]: row for row in rows(bench, "storage_assets")}
+    for half_hour in rows(bench, "storage_dispatches"):
+        if half_hour["executed_at"]:
+            agent = decisions[half_hour["decision_id"]]["agent_id"]
+            asset = assets[half_hour["storage_asset_id"]]
+            add(at(half_hour["starts_at"]), agent, "simulated", **of_storage(bench, half_hour, asset))
     return counted
 
 
@@ -168,14 +178,22 @@ def of_work(work: dict[str, Any], outcome: dict[str, Any] | None) -> dict[str, A
     return figures
 
 
-def of_storage(outcome: dict[str, Any]) -> dict[str, Any]:
+def of_storage(bench: Bench, half_hour: dict[str, Any], asset: dict[str, Any]) -> dict[str, Any]:
+    start, mwh = at(half_hour["starts_at"]), Decimal(str(half_hour["power_mw"])) / 2  # given to the grid
+    price, carbon = price_and_carbon(bench, start)
     return {
-        "dispatches": 1,
-        "charged_kwh": number(outcome["actual_energy_kwh"]),
-        "discharged_kwh": number(outcome["detail"]["discharged_kwh"]),
-        "storage_earned_gbp": number(outcome["cost_saved_gbp"]) or 0,
-        "storage_carbon_saved_g": number(outcome["carbon_saved_gco2"]) or 0,
+        "storage_half_hours": 1,
+        "charged_kwh": max(-1000 * mwh, Decimal(0)),
+        "discharged_kwh": max(1000 * mwh, Decimal(0)),
+        "storage_earned_gbp": mwh * price - max(mwh, Decimal(0)) * Decimal(str(asset["wear_gbp_mwh"])),
+        "storage_carbon_saved_g": 1000 * mwh * carbon,
     }
+
+
+def price_and_carbon(bench: Bench, start: datetime) -> tuple[Decimal, int]:
+    """Return what the fixture stored, in region 12."""
+    number = (start - T0) // HALF_HOUR
+    return (Decimal(30 + 7 * (number % 9)), 240) if number < 40 else (Decimal("75.5"), 150)
 
 
 def rows(bench: Bench, table: str) -> list[dict[str, Any]]:
@@ -221,12 +239,20 @@ def test_what_it_is_made_of_is_there(bench: Bench, http: httpx2.Client) -> None:
     for total in get(http)["totals"]:
         for name, value in figures(total).items():
             seen[name] += abs(value)
-    assert [name for name, value in seen.items() if not value] == ["unsettled", "carbon_unknown", "cost_unknown"]
+    assert [name for name, value in seen.items() if not value] == [
+        "unsettled",
+        "carbon_unknown",
+        "cost_unknown",
+        "storage_unvalued",
+    ]
 
 
 def test_a_gpu_hour_costs_what_its_energy_costs(bench: Bench, http: httpx2.Client) -> None:
-    for total in get(http)["totals"]:
+    totals = [total for total in get(http)["totals"] if total["gpu_mins"]]
+    assert totals
+    for total in totals:
         assert total["cost_per_gpu_hour_gbp"] == pytest.approx(60 * total["gpu_cost_gbp"] / total["gpu_mins"])
+    assert Figures.model_validate(dict.fromkeys(Figures.model_fields, 0)).cost_per_gpu_hour_gbp is None
 
 
 def test_a_day_is_a_london_day_and_its_end_is_excluded(bench: Bench, http: httpx2.Client) -> None:

@@ -401,11 +401,11 @@ def test_an_agent_at_work_is_left_to_finish(bare: Acting, tenants: Tenants) -> N
 
 
 def test_an_operator_changes_itself_alone(bare: Acting, tenants: Tenants) -> None:
-    done: Performed = bare.do("update_operator", name="Acme", metadata={"a": [1, None]})
+    done: Performed = bare.do("update_operator", name="Acme", metadata={"a": [1, None], "b": 1e15})
     assert done.changed["Operator"][0]["name"] == "Acme"
     assert "api_key_hash" not in done.changed["Operator"][0]
     (row,) = bare.rows("select name, metadata from public.operators")
-    assert (row["name"], row["metadata"]) == ("Acme", {"a": [1, None]})
+    assert (row["name"], row["metadata"]) == ("Acme", {"a": [1, None], "b": 10**15})
     bare.do("update_operator", email="a@example.org")
     theirs = Acting(bare.database, tenants.b.id)
     with pytest.raises(Conflict, match="email"):

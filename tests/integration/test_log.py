@@ -242,7 +242,7 @@ def test_eight_writers_of_one_log_and_of_eight_keep_each_chain_whole(opened: Dat
         list(pool.map(work, each))
     for one, rows in ((tenant, 8 * 19), *((own, 10) for own in each)):
         found = verify(opened, one.id)
-        assert (found.fault, found.decisions, found.head_seq) == (None, rows, rows)
+        assert (found.fault, found.decisions, found.checked) == (None, rows, rows)
 
 
 KILLED = """
@@ -326,13 +326,13 @@ def test_a_log_of_several_pieces_is_followed_to_its_end(tenant: Tenant, monkeypa
     append(tenant, *(decision() for _ in range(10)))
     told: list[tuple[int, int]] = []
     found = verify(tenant.database, tenant.id, progress=lambda done, of: told.append((done, of)))
-    assert (found.is_intact, found.head_seq) == (True, 10)
+    assert (found.is_intact, found.checked) == (True, 10)
     assert told == [(4, 10), (8, 10), (10, 10)]
 
 
 def test_an_empty_log_is_intact(tenant: Tenant) -> None:
     found = verify(tenant.database, tenant.id, [present_head(tenant.database, tenant.id, NOW)])
-    assert (found.is_intact, found.decisions, found.unprotected, found.head_hash) == (True, 0, 0, GENESIS)
+    assert (found.is_intact, found.decisions, found.unprotected, found.last_hash) == (True, 0, 0, GENESIS)
 
 
 def test_a_head_is_published_when_it_has_moved(tenant: Tenant, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_a_round_places_what_waits_and_every_agent_ends_at_rest(fleet: Fleet) ->
     assert [row["decision_id"] for row in logged] == [decision.decision_id for decision in done.decisions]
     by_type = Counter(row["decision_type"] for row in logged)
     assert by_type["SCHEDULE_DISCHARGE"] == 5
-    assert by_type["SHIFT_REGION"] > 10
+    assert by_type["SHIFT_REGION"] > 5
     booked = {row["workload_id"] for row in fleet.rows("select workload_id from public.workload_placements")}
     for row in fleet.rows("select * from public.compute_workloads"):
         is_booked = row["status"] in ("QUEUED", "DEFERRED_CARBON", "DEFERRED_PRICE", "DEFERRED_GRID_STRESS")
@@ -128,6 +128,7 @@ def test_a_second_round_at_once_has_nothing_to_say(fleet: Fleet) -> None:
 def test_each_state_is_recorded_with_what_triggered_it(own: Fleet) -> None:
     own.submit("j", carbon_cap_gco2=0)
     assert own.workload("j")["status"] == "DEFERRED_CARBON"
+    own.now += timedelta(minutes=1)
     own.round("pipeline run 1")
     assert own.states("COMPUTE_ORCHESTRATOR") == ["IDLE", "ACTIVE", "IDLE"]
     own.now += timedelta(hours=25)
@@ -220,14 +221,21 @@ def test_a_cap_on_a_site_moves_its_work_within_the_round(own: Fleet, superuser: 
 
 
 def test_an_offer_stands_as_the_agents_task_until_its_time_is_over(own: Fleet) -> None:
-    register(own, AgentType.FLEXIBILITY_AGENT, offer_from_stress=0, max_event_hours=1, max_flexible_share=1)
-    soon = (own.now + timedelta(hours=3)).isoformat()
+    register(
+        own,
+        AgentType.FLEXIBILITY_AGENT,
+        offer_from_stress=0,
+        max_event_hours=1,
+        look_ahead_hours=1,
+        max_flexible_share=1,
+    )
+    impatient = {"delay_gbp_mwh_hour": {"CRITICAL": 1000}, "lost_compute_gbp_mwh": None}
+    own.do("update_agent", {"agent_id": "compute_orchestrator", "config": impatient})
     for number in range(3):
-        own.submit(f"j{number}", deadline=soon, power_kw=9000)
+        own.submit(f"j{number}", urgency="CRITICAL", power_kw=3000)
     own.do("update_agent", {"agent_id": "compute_orchestrator", "status": "OFFLINE"})
+    own.now += timedelta(minutes=1)
     (turn,) = own.round().turns
-    if not turn.decisions:
-        pytest.fail("nothing was offered")
     assert [decision.decision_type for decision in turn.decisions] == [DecisionType.NEGOTIATE]
     assert own.states("FLEXIBILITY_AGENT")[1:] == ["ACTIVE", "NEGOTIATING", "IDLE"]
     task = own.agents()["FLEXIBILITY_AGENT"]["current_task"]

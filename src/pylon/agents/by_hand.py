@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -14,9 +14,9 @@ from pylon.agents.jobs import Placing
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import DecisionType
 from pylon.planning import arrival
-from pylon.planning.field import Job, Option
+from pylon.planning.field import Option
 
-__all__ = ["Refusal", "chosen", "refusals", "set_aside"]
+__all__ = ["Refusal", "chosen", "recompute", "refusals"]
 
 _TOLERANCE: Final = timedelta(seconds=1)
 
@@ -50,67 +50,85 @@ def refusals(
     if unfit := _unfit(view, workload, spans):
         return unfit
     job = jobs.read(view, _described(view, workload, config))
-    option = _option(view, workload, job, config, data_centre_id, spans)
+    field, booking = view.field, view.bookings.get(workload.id)
+    if booking is not None and (held := view.site(booking.data_centre_id)) is not None:
+        field = jobs.with_room(field, job, held, jobs.spans_of(view, booking), taken=False)
+    option = arrival.evaluate(job, field, config.weights, _site(view, data_centre_id), _minutes(view, spans))
     return [] if option.refused_by is None else [_refusal(option.refused_by, view, option)]
 
 
 def chosen(
-    view: View, workload: ComputeWorkload, config: Placing, data_centre_id: UUID, spans: Sequence[Span]
+    view: View,
+    workload: ComputeWorkload,
+    config: Placing,
+    decision_type: DecisionType,
+    why: str | None,
+    place: tuple[UUID, Sequence[Span]] | None,
 ) -> Draft:
-    """Return the decision that books `workload` at a place and time that nothing refuses, chosen by somebody."""
-    seen = _described(view, workload, config)
+    """Return the decision by which somebody books a workload at a place and time that nothing refuses.
+
+    Without a place it is put off, or rejected, for a reason of their own.
+    """
+    choice = {
+        "decision_type": decision_type.value,
+        "why": why,
+        "data_centre_id": None if place is None else str(place[0]),
+        "spans": None
+        if place is None
+        else [{"starts_at": jobs.instant(s.starts_at), "ends_at": jobs.instant(s.ends_at)} for s in place[1]],
+    }
+    seen = jobs.describe(view, workload, config) if place is None else _described(view, workload, config)
     case = reasons.consider(view, seen, config.weights, booking=view.bookings.get(workload.id))
-    return _given(case, _option(view, workload, case.job, config, data_centre_id, spans))
+    return _draft(case, choice)
 
 
-def set_aside(
-    view: View, workload: ComputeWorkload, config: Placing, decision_type: DecisionType, why: str
-) -> Draft:
-    """Return the decision by which somebody puts a workload off, or rejects it, for a reason of their own."""
-    seen = jobs.describe(view, workload, config)
-    case = reasons.consider(view, seen, config.weights, booking=view.bookings.get(workload.id))
-    draft = _given(case, None)
-    return replace(draft, decision_type=decision_type, reasoning=f"Asked for by hand: {why}", target_dc_id=None)
+def recompute(view: View, inputs: Mapping[str, Any]) -> Draft:
+    """Return the decision again, from the `inputs` it recorded and the view they name."""
+    return _draft(reasons.considered(view, inputs), inputs["by_hand"])
 
 
-def _given(case: reasons.Case, option: Option | None) -> Draft:
-    """Return the decision for a choice that was given, whatever the planner would have chosen."""
-    by_planner = case.placement.chosen
+def _draft(case: reasons.Case, choice: Mapping[str, Any]) -> Draft:
+    """Return the decision for what was chosen, whatever the planner would have."""
+    option = None
+    if choice["data_centre_id"] is not None:
+        spans = [Span(jobs.moment(span["starts_at"]), jobs.moment(span["ends_at"])) for span in choice["spans"]]
+        site = _site(case.view, UUID(choice["data_centre_id"]))
+        option = arrival.evaluate(case.job, case.view.field, case.weights, site, _minutes(case.view, spans))
     draft = reasons.draft_of(replace(case, placement=replace(case.placement, chosen=option)))
-    cheaper = ""
-    if option is not None and by_planner is not None:
-        gap = option.terms.total - by_planner.terms.total
-        site = case.view.sites[by_planner.site].dc_id
-        at = case.view.at(by_planner.begins)
-        if gap > 0.005:
-            cheaper = (
-                f" The planner's own choice, {site} at {at:%Y-%m-%d %H:%M} UTC, is GBP {gap:.2f} cheaper in all."
-            )
+    told = [
+        "Chosen by hand." if option else "Asked for by hand.",
+        *([draft.reasoning, *_cheaper(case, option)] if option else []),
+        *([f"Reason given: {choice['why']}"] if choice["why"] else []),
+    ]
     return replace(
-        draft, inputs={**draft.inputs, "chosen_by": "hand"}, reasoning=f"Chosen by hand. {draft.reasoning}{cheaper}"
+        draft,
+        decision_type=DecisionType(choice["decision_type"]),
+        inputs={**draft.inputs, "by_hand": dict(choice)},
+        reasoning=" ".join(told),
     )
+
+
+def _cheaper(case: reasons.Case, option: Option) -> Iterator[str]:
+    by_planner = case.placement.chosen
+    gap = 0.0 if by_planner is None else option.terms.total - by_planner.terms.total
+    if by_planner is not None and gap > 0.005:
+        at = case.view.at(by_planner.begins)
+        place = f"{case.view.sites[by_planner.site].dc_id} at {at:%Y-%m-%d %H:%M} UTC"
+        yield f"The planner's own choice, {place}, is GBP {gap:.2f} cheaper in all."
 
 
 def _described(view: View, workload: ComputeWorkload, config: Placing) -> dict[str, Any]:
     return {**jobs.describe(view, workload, config), "value_gbp": None}
 
 
-def _option(
-    view: View,
-    workload: ComputeWorkload,
-    job: Job,
-    config: Placing,
-    data_centre_id: UUID,
-    spans: Sequence[Span],
-) -> Option:
-    """Return what the choice comes to, with the room of the booking that stands given back."""
-    field, booking = view.field, view.bookings.get(workload.id)
-    if booking is not None and (held := view.site(booking.data_centre_id)) is not None:
-        field = jobs.with_room(field, job, held, jobs.spans_of(view, booking), taken=False)
+def _site(view: View, data_centre_id: UUID) -> int:
     site = view.site(data_centre_id)
     assert site is not None  # noqa: S101  the operator's data centres are all in its view
-    times = [(view.minutes(span.starts_at), view.minutes(span.ends_at)) for span in spans]
-    return arrival.evaluate(job, field, config.weights, site, times)
+    return site
+
+
+def _minutes(view: View, spans: Sequence[Span]) -> list[tuple[float, float]]:
+    return [(view.minutes(span.starts_at), view.minutes(span.ends_at)) for span in spans]
 
 
 def _unfit(view: View, workload: ComputeWorkload, spans: Sequence[Span]) -> list[Refusal]:

@@ -110,7 +110,7 @@ def _worst_window(view: View, config: Offering) -> list[int]:
     """Return the half hours ahead, one run of at most the longest event, over which stress adds up to most."""
     last = min(int(config.look_ahead_hours * 2) + 1, view.field.half_hours)
     longest = int(config.max_event_hours * 2)
-    stress, best, most = view.field.stress, (0, 0), 0.0
+    stress, best, most = view.field.stress, (0, 0), -1.0
     for first in range(1, last):  # the present half hour has begun: too late to offer
         total = 0.0
         for column in range(first, min(first + longest, last)):

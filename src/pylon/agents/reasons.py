@@ -23,7 +23,7 @@ from pylon.planning import arrival
 from pylon.planning.arrival import LIMITS, Placement
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Job, Option, Weights
 
-__all__ = ["Case", "Verdict", "consider", "draft_of", "explain", "recompute"]
+__all__ = ["Case", "Verdict", "consider", "considered", "draft_of", "explain", "recompute"]
 
 Reason = Literal["carbon", "price", "stress", "room"]
 
@@ -138,9 +138,14 @@ def recompute(view: View, inputs: Mapping[str, Any]) -> Draft:
 
     `view` has the room as it was just before: that of its kept content, changed by each decision after `after_seq`.
     """
+    return draft_of(considered(view, inputs))
+
+
+def considered(view: View, inputs: Mapping[str, Any]) -> Case:
+    """Return the case that a decision was made on, from the `inputs` it recorded and the view they name."""
     standing = inputs["standing"]
     booking = None if standing is None else _booking(standing)
-    return draft_of(consider(view, inputs["job"], Weights(**inputs["weights"]), booking))
+    return consider(view, inputs["job"], Weights(**inputs["weights"]), booking)
 
 
 def _without_option(case: Case) -> Verdict:

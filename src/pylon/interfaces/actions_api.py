@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, Path, Query, Request
+from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request
 from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
@@ -45,7 +45,6 @@ _Key = Annotated[
         json_schema_extra={"minLength": 1, "maxLength": _LONGEST_KEY, "pattern": "^[ -~]+$"},
     ),
 ]
-_Name = Annotated[str, Path(json_schema_extra={"enum": list(ACTIONS)})]
 
 
 def add_actions(app: FastAPI, here: Callable[[], Runtime]) -> None:
@@ -56,30 +55,24 @@ def add_actions(app: FastAPI, here: Callable[[], Runtime]) -> None:
         """Return every action: its parameters as a JSON schema, its criteria, and the decisions it records."""
         return describe_actions()
 
-    @app.get(f"{_ACTIONS}/{{name}}", tags=["actions"])
-    def one_action(name: _Name) -> ActionDescription:
-        """Return one action."""
-        return describe_action(name)
-
     for action in ACTIONS.values():
         _add_action(app, here, action)
-
-    @app.post(f"{_ACTIONS}/{{name}}", include_in_schema=False)
-    def no_action(name: str) -> None:
-        """Refuse what is no action, and name those there are."""
-        actions.action(name)
-
+    _add_what_is_none(app)
     _describe_bodies(app)
 
 
 def _add_action(app: FastAPI, here: Callable[[], Runtime], action: ActionType) -> None:
-    """Add one action's own address, so that the OpenAPI document can say what each takes."""
+    """Add one action at an address of its own, so that the OpenAPI document can say what each takes."""
     reference = {"$ref": _COMPONENT.format(model=action.parameters.__name__)}
     body = {"required": True, "content": {"application/json": {"schema": reference}}}
 
+    @app.get(f"{_ACTIONS}/{action.name}", tags=["actions"], operation_id=f"describe_{action.name}")
+    def describe() -> ActionDescription:
+        """Return what this action takes, asks for and records."""
+        return describe_action(action.name)
+
     @app.post(
         f"{_ACTIONS}/{action.name}",
-        name=action.name,
         operation_id=action.name,
         description=f"{action.doc}\n\n{_asked(action)}".strip(),
         tags=["actions"],
@@ -95,6 +88,21 @@ def _add_action(app: FastAPI, here: Callable[[], Runtime], action: ActionType) -
 def _asked(action: ActionType) -> str:
     codes = ", ".join(f"`{criterion.code}`" for criterion in action.criteria)
     return f"Refused (409) with the code of a criterion that is not met: {codes}." if codes else ""
+
+
+def _add_what_is_none(app: FastAPI) -> None:
+    path = f"{_ACTIONS}/{{name}}"
+
+    @app.api_route(path, methods=["GET", "POST"], include_in_schema=False)
+    def no_action(name: str) -> None:
+        """Refuse what is no action, and name those there are."""
+        actions.action(name)
+
+    @app.api_route(path, methods=["DELETE", "OPTIONS", "PATCH", "PUT", "TRACE"], include_in_schema=False)
+    def no_method(name: str) -> None:
+        """Refuse other methods, and name both that an action takes: one route alone would name its own."""
+        actions.action(name)
+        raise HTTPException(405, headers={"Allow": "GET, POST"})
 
 
 def _describe_bodies(app: FastAPI) -> None:

@@ -37,6 +37,7 @@ from pylon.interfaces.report_api import add_report
 from pylon.interfaces.runtime import Runtime
 from pylon.interfaces.signals_api import AsOf, add_signals
 from pylon.interfaces.timetable import timetable
+from pylon.interfaces.windows_api import add_windows
 from pylon.ontology.calendar import floor
 from pylon.services.live_state import OF_THE_MOMENT, live_state, past_state, snapshot
 from pylon.services.market_catalog import MarketCatalog, market_catalog
@@ -148,6 +149,7 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     add_regions(app, lambda: _running(runtime))
     add_objects(app, lambda: _running(runtime))
     add_actions(app, lambda: _running(runtime))
+    add_windows(app, lambda: _running(runtime))
     add_import(app, lambda: _running(runtime))
     add_decisions(app, lambda: _running(runtime))
     add_report(app, lambda: _running(runtime))

@@ -155,14 +155,14 @@ def _print(found: Verification) -> None:
         )
     if found.protected_upto:
         out.print(
-            f"{found.heads_met:,} published heads are where they were; the last is that of decision "
+            f"Published heads that are where they were: {found.heads_met:,}. The last is that of decision "
             f"{found.protected_upto:,}: any change up to it would be found.",
             soft_wrap=True,
         )
     if found.unprotected:
         out.print(
-            f"{found.unprotected:,} decisions lie after the last published head: whoever rewrote all of them would "
-            "not be found. `pylon audit heads` publishes the present one.",
+            f"Decisions after the last published head: {found.unprotected:,}. Whoever rewrote all of them would "
+            "not be found; `pylon audit heads` publishes the present head.",
             soft_wrap=True,
         )
 

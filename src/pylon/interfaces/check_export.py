@@ -111,14 +111,15 @@ def _met(head: dict[str, Any], hashes: dict[int, str], last: int) -> bool:
 
 def _said(operator: str, first: int, last: int, met: Sequence[int]) -> str:
     upto = max(met, default=first - 1)
-    return "\n".join(
-        [
-            f"In order: decisions {first} to {last} of operator {operator} follow one another.",
-            f"{len(met)} published heads are where they were."
-            + (f" Nothing up to decision {upto} has been changed since it was published." if met else ""),
-            f"{last - upto} decisions lie after the last of them: whoever rewrote all of these would not be found.",
-        ]
-    )
+    what = f"decisions {first} to {last}" if last >= first else "no decisions"
+    lines = [
+        f"In order: {what} of operator {operator}.",
+        f"Published heads that are where they were: {len(met)}.",
+        f"Decisions after the last of them: {last - upto}; whoever rewrote all of these would not be found.",
+    ]
+    if met:
+        lines[1] += f" Nothing up to decision {upto} was changed since it was published."
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from rich.markup import escape
 
 from pylon.errors import Invalid, PylonError
 from pylon.interfaces.audit_command import add_audit
+from pylon.interfaces.decide_command import add_decide
 from pylon.interfaces.demo_command import add_demo
 from pylon.interfaces.import_command import add_import
 from pylon.interfaces.instants import of_option
@@ -45,6 +46,7 @@ app = typer.Typer(
 db = typer.Typer(help="The database: migrate it, look at it, stop it, delete it.", no_args_is_help=True)
 app.add_typer(db, name="db")
 
+_FIRST_DECISIONS = 10
 _INTERRUPTED = 130
 """What Typer makes of Ctrl-C, after every block has been left in order."""
 
@@ -69,15 +71,18 @@ def main(words: list[str] | None = None) -> None:
 
 @app.command()
 def up() -> None:
-    """Set everything up, load the grid, print what was loaded, and serve the API with scheduled updates."""
+    """Set everything up, load the grid, decide on it, print both, and serve the API with scheduled updates."""
     from pylon.interfaces import runtime, serving, tables
 
     settings = _settings()
     serving.stop_on_terminate()
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
-        if report := _first_load(here):
+        report = _first_load(here)
+        if report:
             out.print(tables.sources_table(report))
         _print_stock(_status(here), see="; `pylon status` says why")
+        if report:
+            _first_round(here, report)
         _serve(here, listener)
 
 
@@ -119,6 +124,7 @@ def pipeline(
 add_import(app, lambda: _settings(), lambda title, outcome: _say(title, outcome))
 add_signals(app, lambda: _settings())
 add_report(app, lambda: _settings())
+add_decide(app, lambda: _settings(), lambda title, outcome: _say(title, outcome))
 add_demo(app, lambda: _settings())
 add_audit(app, lambda: _settings())
 
@@ -313,6 +319,21 @@ def _first_load(here: Runtime) -> RunReport | None:
             said = True
         time.sleep(0.5)
     return None
+
+
+def _first_round(here: Runtime, report: RunReport) -> None:
+    """Carry out what is due and let the agents decide on what has just been loaded."""
+    from pylon.errors import LeaseHeld
+    from pylon.interfaces.decide_command import print_round
+
+    here.execute()
+    try:
+        done = here.decide(f"pipeline run {report.run_id}", _say)
+    except LeaseHeld:
+        _say("Agents", "another process lets them decide")
+        return
+    here.execute()  # what was booked for this moment starts now
+    print_round(done, _FIRST_DECISIONS)
 
 
 def _has_data(here: Runtime) -> bool:

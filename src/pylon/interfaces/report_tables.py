@@ -39,19 +39,19 @@ def report_table(report: Report) -> Table:
 
 def storage_table(report: Report) -> Table | None:
     """Return what storage earned; None when none was dispatched."""
-    if not any(total.dispatches for total in report.totals):
+    if not any(total.storage_half_hours for total in report.totals):
         return None
     table = tables.new_table("Storage, against idling (wear taken off)")
     table.add_column(report.by.value, overflow="fold")
     table.add_column("kind", no_wrap=True)
-    for heading in ("plans", "MWh in", "MWh out", "GBP earned", "kg saved"):
+    for heading in ("half hours", "MWh in", "MWh out", "GBP earned", "kg saved"):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in report.rows:
-        if row.dispatches:
+        if row.storage_half_hours:
             table.add_row(_label(row, report.by), _KINDS[row.kind], *_storage(row))
     table.add_section()
     for total in report.totals:
-        if total.dispatches:
+        if total.storage_half_hours:
             table.add_row("all", _KINDS[total.kind], *_storage(total), style="bold")
     return table
 
@@ -79,6 +79,8 @@ def report_notes(report: Report) -> Iterator[str]:
                 f"Of the {kind} workloads {total.carbon_unknown:,} have no carbon and {total.cost_unknown:,} no "
                 "cost: a value was never known."
             )
+        if total.storage_unvalued:
+            yield f"{total.storage_unvalued:,} {kind} half hours of storage lack a price or an intensity."
         if total.cost_per_gpu_hour_gbp is not None:
             yield f"Energy of one GPU hour ({kind}): GBP {total.cost_per_gpu_hour_gbp:.4f}."
     if report.notice:
@@ -118,7 +120,7 @@ def _work(figures: Figures) -> list[str]:
 
 def _storage(figures: Figures) -> list[str]:
     return [
-        f"{figures.dispatches:,}",
+        f"{figures.storage_half_hours:,}",
         _number(figures.charged_kwh / 1000),
         _number(figures.discharged_kwh / 1000),
         _number(figures.storage_earned_gbp),

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from pylon import pipeline
@@ -15,16 +16,17 @@ from pylon.errors import Invalid
 from pylon.ontology.calendar import floor
 from pylon.ontology.identity import uuid7
 from pylon.services import ingest, operators
-from pylon.services import run_agents as rounds
 from pylon.services.desk import Call
-from pylon.services.execute import Executed, execute
 from pylon.services.reports import RunReport
-from pylon.services.run_agents import Round
 from pylon.services.view_fleet import Views
 from pylon.settings import Settings
 from pylon.store import access
 from pylon.store.access import Access
 from pylon.store.database import Database
+
+if TYPE_CHECKING:
+    from pylon.services.execute import Executed
+    from pylon.services.run_agents import Round
 
 __all__ = ["Clock", "Runtime", "opened", "utc_now"]
 
@@ -63,6 +65,8 @@ class Runtime:
 
     def execute(self) -> Executed:
         """Carry out what is due by now, meter what runs and settle what has ended."""
+        from pylon.services.execute import execute  # with the planner's kernels: a second to import
+
         return execute(self.database, self.views, self.call())
 
     def decide(self, trigger: str, progress: pipeline.Progress = pipeline.silent) -> Round:
@@ -70,7 +74,9 @@ class Runtime:
 
         Raises `LeaseHeld` while another process runs a round.
         """
-        return rounds.run_agents(
+        from pylon.services.run_agents import run_agents  # likewise
+
+        return run_agents(
             self.database, self.views, self.call(), trigger=trigger, clock=self.clock, progress=progress
         )
 

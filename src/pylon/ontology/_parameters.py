@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 _MOST_DOCUMENT = 10_000
+_MOST_EXACT = 2**53
 _PLAIN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 _NO_NUL = r"^[^\u0000]*$"
 _ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
@@ -131,16 +132,29 @@ def _region(value: Any) -> Any:
 
 def _document(value: dict[str, Any]) -> dict[str, Any]:
     """Return the document as JSON has it, so that what is kept is what was given."""
-    expected = f"must be a JSON object of at most {_MOST_DOCUMENT:,} characters, without NUL and NaN"
+    most = f"at most {_MOST_DOCUMENT:,} characters, without NUL"
+    expected = f"must be a JSON object of {most}, its numbers within 2^53 of zero"
     try:
         text = json.dumps(value, default=_plain_value, allow_nan=False, ensure_ascii=False)
         text.encode()
+        read: dict[str, Any] = json.loads(text, parse_int=_exact(int), parse_float=_exact(float))
     except (TypeError, ValueError, RecursionError):
         raise wrong(expected) from None
-    read: dict[str, Any] = json.loads(text)
     if len(text) > _MOST_DOCUMENT or _ESCAPED_NUL.search(text):
         raise wrong(expected)
     return read
+
+
+def _exact(kind: type[float]) -> Callable[[str], float]:
+    """Return a reader of numbers of one kind that refuses those which another reader of JSON would change."""
+
+    def number(text: str) -> float:
+        read = kind(text)
+        if abs(read) > _MOST_EXACT:
+            raise ValueError(text)
+        return read
+
+    return number
 
 
 def _plain_value(value: Any) -> float | str:

@@ -1,4 +1,4 @@
-"""A field and a job as the kernels read them, checked; and the limits by number."""
+"""A field and a job as the kernels read them, checked; and what the kernels give back."""
 
 from __future__ import annotations
 
@@ -12,20 +12,9 @@ from pylon.errors import Invalid
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Field, Floats, Job, Weights
 
 __all__ = [
-    "CARBON_CAP",
     "CELL",
-    "HORIZON",
-    "LATEST_END",
-    "LIMITS",
-    "MAX_PRICE",
-    "NO_LIMIT",
-    "POWER",
-    "REGION",
     "SEARCH_SLACK",
-    "SIGNALS",
-    "SITE_OPEN",
     "SLACK",
-    "VALUE",
     "Ask",
     "Bests",
     "Cells",
@@ -36,28 +25,6 @@ __all__ = [
 ]
 
 Codes: TypeAlias = NDArray[np.int64]
-
-LIMITS: Final = (
-    "region",
-    "site_open",
-    *RESOURCES,
-    "signals_known",
-    "latest_end",
-    "horizon",
-    "carbon_cap",
-    "max_price",
-    "value",
-)
-REGION: Final = 0
-SITE_OPEN: Final = 1
-POWER: Final = 2  # and after it the other resources
-SIGNALS: Final = 6
-LATEST_END: Final = 7
-HORIZON: Final = 8
-CARBON_CAP: Final = 9
-MAX_PRICE: Final = 10
-VALUE: Final = 11
-NO_LIMIT: Final = 12
 
 CELL: Final = float(HALF_HOUR_MINS)
 

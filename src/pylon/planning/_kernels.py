@@ -10,26 +10,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pylon.planning._ask import (
-    CARBON_CAP,
-    CELL,
-    HORIZON,
-    LATEST_END,
-    MAX_PRICE,
-    NO_LIMIT,
-    POWER,
-    REGION,
-    SEARCH_SLACK,
-    SIGNALS,
-    SITE_OPEN,
-    SLACK,
-    VALUE,
-    Ask,
-    Bests,
-    Cells,
-    Codes,
-    Reading,
-)
+from pylon.planning import _limits
+from pylon.planning._ask import CELL, SEARCH_SLACK, SLACK, Ask, Bests, Cells, Codes, Reading
 from pylon.planning._compiled import compiled
 from pylon.planning.field import Floats
 
@@ -49,7 +31,7 @@ class Pieces(NamedTuple):
     touched: Codes
     """The last half hour that it touches."""
     limits: Codes
-    """LATEST_END or HORIZON where it ends too late."""
+    """_limits.LATEST_END or _limits.HORIZON where it ends too late."""
 
 
 @compiled
@@ -73,11 +55,11 @@ def survey(cells: Cells, ask: Ask, by_energy: bool) -> tuple[Reading, Bests]:
     at = _pieces(ask, moments, half_hours)
     begins, ends = np.zeros((sites + 1, 1)), np.zeros((sites + 1, 1))
     sizes, costs = np.zeros(sites + 1, np.int64), np.full(sites, inf)
-    refused = np.zeros((sites, NO_LIMIT), np.int64)
+    refused = np.zeros((sites, _limits.NONE), np.int64)
     for site in range(sites):
         gate = _gate(cells, ask, site)
-        if gate == NO_LIMIT:
-            limits = _limits(at, reading.closed_by[site])
+        if gate == _limits.NONE:
+            limits = _first_limits(at, reading.closed_by[site])
             best, costs[site] = _best_start(cells, ask, reading, at, site, limits, by_energy, refused[site])
             begins[site, 0], sizes[site] = moments[max(best, 0)], best >= 0
         else:
@@ -95,7 +77,7 @@ def _read(cells: Cells, ask: Ask) -> Reading:
     A cell without a price is closed when another has one or the job caps it; so with carbon.
     """
     sites, half_hours = cells.price_gbp_mwh.shape
-    rate, closed_by = cells.scarcity_gbp_mwh.copy(), np.full((sites, half_hours), NO_LIMIT)
+    rate, closed_by = cells.scarcity_gbp_mwh.copy(), np.full((sites, half_hours), _limits.NONE)
     is_known = np.array(
         (_is_known(cells.price_gbp_mwh), _is_known(cells.carbon_gco2_kwh), _is_known(cells.stress.reshape(1, -1)))
     )
@@ -110,7 +92,7 @@ def _read(cells: Cells, ask: Ask) -> Reading:
         needs = (ask.it_power_mw * cells.pue[site], ask.gpus, ask.cpu_cores, ask.memory_gb)
         for resource in range(3, -1, -1):  # the first limit is written last, and stays
             if needs[resource] > 0:
-                _close_short(closed_by[site], cells.room[resource, site], needs[resource], POWER + resource)
+                _close_short(closed_by[site], cells.room[resource, site], needs[resource], _limits.POWER + resource)
     return Reading(rate, closed_by, is_known)
 
 
@@ -133,7 +115,7 @@ def _add(rate: Floats, values: Floats, factor: float) -> None:
 @compiled
 def _close_unknown(closed_by: Codes, values: Floats) -> None:
     for column in range(values.size):
-        closed_by[column] = closed_by[column] if isfinite(values[column]) else SIGNALS
+        closed_by[column] = closed_by[column] if isfinite(values[column]) else _limits.SIGNALS
 
 
 @compiled
@@ -197,26 +179,26 @@ def _touched(ends: float, half_hours: int) -> int:
 @compiled
 def _out_of_time(ask: Ask, ends: float, half_hours: int) -> int:
     if _exceeds(ends, ask.latest_end_mins, SLACK):
-        return LATEST_END
-    return HORIZON if ends > CELL * half_hours else NO_LIMIT
+        return _limits.LATEST_END
+    return _limits.HORIZON if ends > CELL * half_hours else _limits.NONE
 
 
 @compiled
 def _gate(cells: Cells, ask: Ask, site: int) -> int:
     """Return the limit that closes a whole site to the job."""
     if not ask.allowed[site]:
-        return REGION
-    return NO_LIMIT if cells.is_open[site] else SITE_OPEN
+        return _limits.REGION
+    return _limits.NONE if cells.is_open[site] else _limits.SITE_OPEN
 
 
 @compiled
-def _limits(at: Pieces, closed_by: Codes) -> Codes:
+def _first_limits(at: Pieces, closed_by: Codes) -> Codes:
     """Return the first limit of room, signals and time that forbids each piece at one site."""
     limits = at.limits.copy()
-    is_closed = np.zeros(NO_LIMIT + 1, np.bool_)
+    is_closed = np.zeros(_limits.NONE + 1, np.bool_)
     for limit in closed_by:
         is_closed[limit] = True
-    for limit in range(SIGNALS, POWER - 1, -1):
+    for limit in range(_limits.SIGNALS, _limits.POWER - 1, -1):
         if is_closed[limit]:
             _forbid(limits, at, closed_by, limit)
     return limits
@@ -260,9 +242,9 @@ def _best_start(
         energy = mwh_per_min * prices[piece]
         wait = ask.wait_gbp_per_hour / 60 * (at.begins[piece] - ask.arrived_mins)
         total = mwh_per_min * rates[piece] + migration + wait
-        if limit == NO_LIMIT:
+        if limit == _limits.NONE:
             limit = _too_dear(ask, carbon[piece] / ask.duration_mins, energy, total, SEARCH_SLACK)
-        if limit != NO_LIMIT:
+        if limit != _limits.NONE:
             refused[limit] += 1
         elif _is_cheaper(energy if by_energy else total, least):
             best, least = piece, energy if by_energy else total
@@ -288,10 +270,10 @@ def _over(values: Floats, at: Pieces) -> Floats:
 def _too_dear(ask: Ask, intensity_gco2_kwh: float, energy_gbp: float, total_gbp: float, slack: float) -> int:
     """Return the first cap that an option breaks."""
     if _exceeds(intensity_gco2_kwh, ask.carbon_cap_gco2_kwh, slack):
-        return CARBON_CAP
+        return _limits.CARBON_CAP
     if _exceeds(energy_gbp, ask.max_price_gbp, slack):
-        return MAX_PRICE
-    return VALUE if _exceeds(total_gbp, ask.value_gbp, slack) else NO_LIMIT
+        return _limits.MAX_PRICE
+    return _limits.VALUE if _exceeds(total_gbp, ask.value_gbp, slack) else _limits.NONE
 
 
 @compiled
@@ -307,7 +289,7 @@ def better_of(pieces: Bests, splits: Bests) -> Bests:
             if row < splits.costs.size:
                 splits.costs[row] = pieces.costs[row]
     for site in range(splits.costs.size):
-        for limit in range(NO_LIMIT):
+        for limit in range(_limits.NONE):
             splits.refused[site, limit] += pieces.refused[site, limit]
     return splits
 
@@ -319,7 +301,7 @@ def measure_all(cells: Cells, ask: Ask, reading: Reading, bests: Bests) -> tuple
     Of equals it is the one that ends first, then the lower site.
     """
     sites = bests.costs.size
-    rows, limits = np.zeros((sites + 1, ROW)), np.full(sites + 1, NO_LIMIT)
+    rows, limits = np.zeros((sites + 1, ROW)), np.full(sites + 1, _limits.NONE)
     best, least, ended = -1, inf, inf
     for row in range(sites + 1):
         size = bests.sizes[row]
@@ -358,7 +340,7 @@ def _measure(cells: Cells, ask: Ask, closed_by: Codes, site: int, begins: Floats
     limit = min(
         _gate(cells, ask, site), _closed(closed_by[site], begins, ends), _out_of_time(ask, last, half_hours)
     )
-    if limit == NO_LIMIT:
+    if limit == _limits.NONE:
         limit = _too_dear(ask, carbon / ask.duration_mins, row[0], _total(row), SLACK)
     return limit
 
@@ -366,7 +348,7 @@ def _measure(cells: Cells, ask: Ask, closed_by: Codes, site: int, begins: Floats
 @compiled
 def _closed(closed_by: Codes, begins: Floats, ends: Floats) -> int:
     """Return the first limit that closes a half hour that some spans touch."""
-    limit = NO_LIMIT
+    limit = _limits.NONE
     for span in range(begins.size):
         for column in range(floor(begins[span] / CELL), _touched(ends[span], closed_by.size) + 1):
             limit = min(limit, closed_by[column])

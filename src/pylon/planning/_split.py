@@ -13,25 +13,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pylon.planning._ask import (
-    CARBON_CAP,
-    CELL,
-    HORIZON,
-    LATEST_END,
-    MAX_PRICE,
-    NO_LIMIT,
-    POWER,
-    REGION,
-    SEARCH_SLACK,
-    SIGNALS,
-    SITE_OPEN,
-    VALUE,
-    Ask,
-    Bests,
-    Cells,
-    Codes,
-    Reading,
-)
+from pylon.planning import _limits
+from pylon.planning._ask import CELL, SEARCH_SLACK, Ask, Bests, Cells, Codes, Reading
 from pylon.planning._compiled import compiled
 from pylon.planning.field import Floats
 
@@ -40,11 +23,10 @@ __all__ = ["split"]
 COST: Final = 0  # rows of Items.whole: what is made small, then what is taken of each cap
 CAPS: Final = 2  # carbon, and money
 ROWS: Final = 1 + CAPS
-
 PRICE_STEPS: Final = 20
 PRICE_TURNS: Final = 3 * CAPS  # each cap's price depends on the other's
-MOST_NODES: Final = 20_000
-"""Of branching, for one site."""
+MOST_NODES: Final = 20_000  # of branching at one site, where it may give the choice
+SPARE_NODES: Final = 200  # and where it can only give an alternative
 
 
 class Items(NamedTuple):
@@ -60,37 +42,32 @@ class Items(NamedTuple):
 
 
 @compiled
-def split(cells: Cells, ask: Ask, reading: Reading, by_energy: bool) -> tuple[Bests, bool]:
-    """Return the best split at each site, by total or by energy alone, and whether all are proven best."""
+def split(cells: Cells, ask: Ask, reading: Reading, pieces: Bests, by_energy: bool) -> tuple[Bests, bool]:
+    """Return the best split at each site, by total or by energy alone, and whether the best of all is proven.
+
+    `pieces` are the best options in one piece, which a split has to beat.
+    """
     sites = reading.closed_by.shape[0]
     size = ceil(ask.duration_mins / CELL)
     begins, ends = np.zeros((sites + 1, size)), np.zeros((sites + 1, size))
     sizes, costs = np.zeros(sites + 1, np.int64), np.full(sites, inf)
-    refused = np.zeros((sites, NO_LIMIT), np.int64)
+    refused = np.zeros((sites, _limits.NONE), np.int64)
     picks = np.zeros(size, np.int64)
-    is_exact = True
+    is_exact, rival = True, np.min(pieces.costs)
     for site in range(sites):
-        limit = _gate(cells, ask, site)
-        if limit == NO_LIMIT:
-            limit = _too_few(ask, reading.closed_by[site], size)
-        if limit == NO_LIMIT:
+        limit = _too_few(cells, ask, reading.closed_by[site], site, size)
+        if limit == _limits.NONE:
             items = _items(cells, ask, reading, site, size, by_energy)
-            limit, cost, is_proven = _solve(items, picks)
+            limit, cost, is_proven = _solve(items, picks, rival)
             is_exact = is_exact and is_proven
-            if limit == NO_LIMIT and not by_energy and cost > _allowance(ask.value_gbp):
-                limit = VALUE
-        if limit == NO_LIMIT:
+            if limit == _limits.NONE and not by_energy and cost > _allowance(ask.value_gbp):
+                limit = _limits.VALUE
+        if limit == _limits.NONE:
             costs[site], sizes[site] = cost, _write_spans(ask, items.columns, picks, begins[site], ends[site])
+            rival = min(rival, cost)
         else:
             refused[site, limit] = 1
     return Bests(begins, ends, sizes, costs, refused), is_exact
-
-
-@compiled
-def _gate(cells: Cells, ask: Ask, site: int) -> int:
-    if not ask.allowed[site]:
-        return REGION
-    return NO_LIMIT if cells.is_open[site] else SITE_OPEN
 
 
 @compiled
@@ -100,7 +77,7 @@ def _allowance(limit: float) -> float:
 
 @compiled
 def _saves(cost: float, other: float) -> bool:
-    """Return whether a cost is lower by more than rounding."""
+    """Return whether a cost is lower by more than rounding, as in `_kernels`."""
     return cost < other - (0.0 if other == inf else 1e-9 + 1e-12 * abs(other))
 
 
@@ -112,7 +89,7 @@ def _last_mins(ask: Ask, size: int) -> float:
 
 @compiled
 def _window(ask: Ask, size: int, half_hours: int) -> tuple[int, int, float]:
-    """Return the half hours of the field that a split may use, as a range, and how many more there are beyond it."""
+    """Return the half hours of the field that a split may use, as a range, and how many more lie beyond it."""
     first = ceil(ask.earliest_mins / CELL)
     beyond = (_allowance(ask.latest_end_mins) - _last_mins(ask, size)) / CELL + 1
     if beyond <= half_hours:
@@ -121,20 +98,24 @@ def _window(ask: Ask, size: int, half_hours: int) -> tuple[int, int, float]:
 
 
 @compiled
-def _too_few(ask: Ask, closed_by: Codes, size: int) -> int:
-    """Return the first limit after which fewer half hours are left than the job needs."""
+def _too_few(cells: Cells, ask: Ask, closed_by: Codes, site: int, size: int) -> int:
+    """Return the first limit after which fewer half hours of a site are left than the job needs."""
+    if not ask.allowed[site]:
+        return _limits.REGION
+    if not cells.is_open[site]:
+        return _limits.SITE_OPEN
     first, end, beyond = _window(ask, size, closed_by.size)
     if end - first + beyond < size:
-        return LATEST_END
-    closed = np.zeros(NO_LIMIT + 1, np.int64)
+        return _limits.LATEST_END
+    closed = np.zeros(_limits.NONE + 1, np.int64)
     for column in range(first, end):
         closed[closed_by[column]] += 1
     left = end - first
-    for limit in range(POWER, SIGNALS + 1):
+    for limit in range(_limits.POWER, _limits.SIGNALS + 1):
         left -= closed[limit]
         if left + beyond < size:
             return limit
-    return HORIZON if left < size else NO_LIMIT
+    return _limits.HORIZON if left < size else _limits.NONE
 
 
 @compiled
@@ -164,7 +145,7 @@ def _open_columns(closed_by: Codes, first: int, end: int) -> Codes:
     columns = np.empty(end - first, np.int64)
     size = 0
     for column in range(first, end):
-        if closed_by[column] == NO_LIMIT:
+        if closed_by[column] == _limits.NONE:
             columns[size] = column
             size += 1
     return columns[:size]
@@ -205,24 +186,23 @@ def _write_spans(ask: Ask, columns: Codes, picks: Codes, begins: Floats, ends: F
 
 
 @compiled
-def _solve(items: Items, picks: Codes) -> tuple[int, float, bool]:
+def _solve(items: Items, picks: Codes, rival: float) -> tuple[int, float, bool]:
     """Write the best split within its caps to `picks`; return the cap that leaves none, its cost, if proven.
 
     `picks` are places in `items`, the last half hour of the split in the last place.
     """
     cost = _scan(items.whole[COST], items.last[COST], picks)
     if _is_within(items, picks):
-        return NO_LIMIT, cost, True
+        return _limits.NONE, cost, True
     trial, prices, best = np.zeros(picks.size, np.int64), np.zeros(CAPS), inf
-    is_capped = items.budgets != inf
-    for turn in range(PRICE_TURNS if is_capped[0] and is_capped[1] else CAPS):
+    for turn in range(PRICE_TURNS if max(items.budgets) < inf else CAPS):
         cap = turn % CAPS
-        if is_capped[cap]:
+        if items.budgets[cap] < inf:
             is_possible, best = _find_price(items, prices, cap, trial, picks, best)
             if not is_possible:
-                return CARBON_CAP + cap, inf, True
-    best, is_proven = _branch(items, prices, trial, picks, best)
-    return (MAX_PRICE if best == inf else NO_LIMIT), best, is_proven
+                return _limits.CARBON_CAP + cap, inf, True
+    best, is_proven = _branch(items, prices, trial, picks, best, rival)
+    return (_limits.MAX_PRICE if best == inf else _limits.NONE), best, is_proven
 
 
 @compiled
@@ -326,24 +306,27 @@ def _find_price(
 
 
 @compiled
-def _branch(items: Items, prices: Floats, trial: Codes, picks: Codes, best: float) -> tuple[float, bool]:
-    """Improve the best split by trying each whose bound is below it; return its cost, and if none was left out.
+def _branch(
+    items: Items, prices: Floats, trial: Codes, picks: Codes, best: float, rival: float
+) -> tuple[float, bool]:
+    """Improve the best split by trying each whose bound is below it; return its cost, and whether it is proven.
 
     For each last half hour, those before it are taken in order of their priced cost: then the bound of what comes
-    next only rises, and the first that is too high ends the row.
+    next only rises, and the first that is too high ends the row. What cannot beat `rival` need not be proven.
     """
-    size, nodes = picks.size - 1, MOST_NODES
+    size, nodes, spare = picks.size - 1, MOST_NODES, SPARE_NODES
     priced, last_priced = _priced(items.whole, prices), _priced(items.last, prices)
     rent = 0.0
     for cap in range(CAPS):
-        if prices[cap] > 0:
-            rent += prices[cap] * items.budgets[cap]
+        rent += prices[cap] * items.budgets[cap] if prices[cap] > 0 else 0.0
     ranked = np.zeros(priced.size, np.int64)
     for last in range(priced.size):
-        fixed = last_priced[last] - rent
-        if last >= size and _saves(fixed + _cheapest_sum(priced, ranked, size), best):
-            trial[size] = last
+        trial[size], fixed = last, last_priced[last] - rent
+        bound = fixed + _cheapest_sum(priced, ranked, size) if last >= size else inf
+        if _saves(bound, min(best, rival)):
             best, nodes = _branch_before(items, ranked[:last], priced, fixed, trial, picks, best, nodes)
+        elif _saves(bound, best):
+            best, spare = _branch_before(items, ranked[:last], priced, fixed, trial, picks, best, spare)
         place = last
         while place > 0 and priced[last] < priced[ranked[place - 1]]:
             ranked[place] = ranked[place - 1]

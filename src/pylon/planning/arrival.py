@@ -19,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pylon.errors import Invalid
-from pylon.planning import _kernels, _split
-from pylon.planning._ask import LIMITS, NO_LIMIT, Ask, Bests, Cells, Codes, read_field, read_job
+from pylon.planning import _kernels, _limits, _split
+from pylon.planning._ask import Ask, Bests, Cells, Codes, read_field, read_job
 from pylon.planning.field import HALF_HOUR_MINS, Field, Floats, Job, Option, Terms, Weights
 
 __all__ = ["LIMITS", "Placement", "SiteRefusal", "evaluate", "place"]
+
+LIMITS: Final = _limits.NAMES
+"""What can forbid an option, in the order in which it is checked."""
 
 SIGNALS: Final = ("price", "carbon", "stress")
 
@@ -55,12 +58,12 @@ class Placement:
     to_fit: Option | None
     """When money alone stands in the way: the option that the least of it lets through."""
     price_to_fit_gbp: float | None
-    """The least `max_price_gbp` or `value_gbp`, whichever `binding` names, that lets `to_fit` through. Where a higher
-    `max_price_gbp` alone would not do, the value too must be raised to the total of `to_fit`."""
+    """The least `max_price_gbp` or `value_gbp`, whichever `binding` names, that lets `to_fit` through. Where a
+    higher `max_price_gbp` alone would not do, the value too must be raised to the total of `to_fit`."""
     left_out: tuple[str, ...]
     """Which of price, carbon and stress are known nowhere in the field, and so in no sum."""
     is_exact: bool
-    """False when a search among half hours under a cap came to its limit of nodes: better may exist."""
+    """Whether `chosen` is proven best; False when a search among half hours under caps came to its limit of nodes."""
     found: _Found = dataclasses.field(repr=False, compare=False)
     """All of it as the kernels give it, for `by_site`."""
 
@@ -151,7 +154,7 @@ def _option(site: int, begins: list[float], ends: list[float], row: list[float],
         carbon_kg=carbon_kg,
         terms=Terms(energy=energy, carbon=carbon, stress=stress, migration=migration, wait=wait, scarcity=scarcity),
         stress_unknown_mins=unknown_mins,
-        refused_by=None if limit == NO_LIMIT else LIMITS[limit],
+        refused_by=None if limit == _limits.NONE else LIMITS[limit],
     )
 
 
@@ -160,7 +163,7 @@ def _search(cells: Cells, ask: Ask, *, by_energy: bool = False) -> _Found:
     reading, bests = _kernels.survey(cells, ask, by_energy)
     is_exact = True
     if ask.is_interruptible and ask.duration_mins > HALF_HOUR_MINS:
-        splits, is_exact = _split.split(cells, ask, reading, by_energy)
+        splits, is_exact = _split.split(cells, ask, reading, bests, by_energy)
         bests = _kernels.better_of(bests, splits)
     rows, limits, cheapest = _kernels.measure_all(cells, ask, reading, bests)
     return _Found(

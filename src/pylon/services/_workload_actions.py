@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from pylon.agents import by_hand, compute_orchestrator
-from pylon.agents.contract import Draft, Span
+from pylon.agents import by_hand, compute_orchestrator, jobs, reasons
+from pylon.agents.contract import Span
 from pylon.agents.jobs import Placing, instant
 from pylon.errors import Refused
 from pylon.ontology import actions
@@ -86,8 +85,14 @@ def _orchestrator(desk: Desk) -> Agent | None:
 
 
 def _decide(desk: Desk, workload: ComputeWorkload, agent: Agent | None, asked: Asked) -> None:
-    """Let the operator's orchestrator (one with the defaults where it has none) decide, and carry that out."""
-    proposal = compute_orchestrator.decide(desk.view, workload, _settings(agent))
+    """Let the operator's orchestrator (one with the defaults where it has none) decide, and carry that out.
+
+    What is booked for the workload already is given up for it.
+    """
+    config, view = _settings(agent), desk.view
+    seen = jobs.describe(view, workload, config)
+    case = reasons.consider(view, seen, config.weights, booking=view.bookings.get(workload.id))
+    proposal = compute_orchestrator.proposal_of(case)
     by = f"agent {agent.agent_id}" if agent else asked.by
     decided = Asked(by=by, agent_id=agent.id if agent else None, draft=proposal.draft)
     HANDLERS[proposal.action](desk, actions.action(proposal.action).parse(proposal.parameters), decided)
@@ -118,17 +123,14 @@ def _negotiate(desk: Desk, given: actions.NegotiateWorkload, asked: Asked) -> No
 
 
 def _amend(desk: Desk, given: actions.AmendWorkload, asked: Asked) -> None:
-    """Change the limits, give up what was booked, and decide anew."""
+    """Change the limits and decide anew."""
     workload = desk.workload(given.job_id)
     _must_become(workload, _S.PENDING)
     changes = given.changed()
     deadline = changes.get("deadline")
     if deadline is not None and deadline <= desk.now:
         raise Refused.because("deadline_ahead", f"The deadline {deadline:%Y-%m-%d %H:%M} UTC is past.")
-    desk.unbook(workload)
-    changed = workload.model_copy(
-        update={**changes, "status": _S.PENDING, "host_dc_id": None, "scheduled_start": None}
-    )
+    changed = workload.model_copy(update=changes)
     desk.change(changed)
     _decide(desk, changed, _orchestrator(desk), asked)
 
@@ -190,7 +192,9 @@ def _book(desk: Desk, given: Booking, asked: Asked, status: WorkloadStatus) -> N
     config = Placing() if asked.draft else _settings(_orchestrator(desk))
     if refusals := by_hand.refusals(desk.view, workload, config, centre.id, spans):
         raise Refused("; ".join(one["detail"] for one in refusals), refusals=refusals)
-    draft = asked.draft or _named(by_hand.chosen(desk.view, workload, config, centre.id, spans), given)
+    draft = asked.draft or by_hand.chosen(
+        desk.view, workload, config, _BY_HAND[type(given)], given.reason, (centre.id, spans)
+    )
     decision_id = desk.decide(draft, asked, _booked_effect(given, workload, status, centre, spans))
     desk.book(workload, centre, spans, decision_id)
     desk.change(
@@ -206,9 +210,8 @@ def _set_aside(
     """Leave the workload, or put it, where nothing is booked for it."""
     workload = desk.workload(given.job_id)
     _must_become(workload, status)
-    reason = given.reason or "no reason was given."
-    draft = asked.draft or by_hand.set_aside(
-        desk.view, workload, _settings(_orchestrator(desk)), decision_type, reason
+    draft = asked.draft or by_hand.chosen(
+        desk.view, workload, _settings(_orchestrator(desk)), decision_type, given.reason, None
     )
     desk.decide(draft, asked, _effect(given, workload, status))
     desk.unbook(workload)
@@ -225,16 +228,6 @@ def _settings(agent: Agent | None) -> Placing:
     settings = compute_orchestrator.PROGRAM.settings(agent.config if agent else {})
     assert isinstance(settings, Placing)  # noqa: S101  the program says so
     return settings
-
-
-def _named(draft: Draft, given: Booking) -> Draft:
-    decision_type = {
-        actions.AcceptWorkload: DecisionType.ACCEPT_WORKLOAD,
-        actions.ShiftWorkload: DecisionType.SHIFT_REGION,
-        actions.DeferWorkload: DecisionType.DEFER_WORKLOAD,
-    }[type(given)]
-    why = f" Reason given: {given.reason}" if given.reason else ""
-    return replace(draft, decision_type=decision_type, reasoning=draft.reasoning + why)
 
 
 def _spans(workload: ComputeWorkload, given: Booking) -> list[Span]:
@@ -299,6 +292,11 @@ def _not_ahead(workload: ComputeWorkload, what: str, since: datetime, now: datet
     return Refused.because("not_ahead", detail, job_id=workload.job_id)
 
 
+_BY_HAND: Final = {
+    actions.AcceptWorkload: DecisionType.ACCEPT_WORKLOAD,
+    actions.ShiftWorkload: DecisionType.SHIFT_REGION,
+    actions.DeferWorkload: DecisionType.DEFER_WORKLOAD,
+}
 _NAMES: Final = {one.parameters: name for name, one in actions.ACTIONS.items()}
 
 HANDLERS: Final[Mapping[str, Handler]] = {

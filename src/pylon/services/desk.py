@@ -321,7 +321,8 @@ class Desk:
             rows = [row for row in old if type(row) is kind]
             names = [spec.name for spec in columns.of(kind) if not spec.is_secret]
             names = [name for name in names if any(self._differs(row, name) for row in rows)]
-            objects.change(self.transaction, rows, [name for name in names if name != "updated_at"])
+            if names := [name for name in names if name != "updated_at"]:
+                objects.change(self.transaction, rows, names)
 
     def _differs(self, row: ObjectType, name: str) -> bool:
         return bool(getattr(row, name) != getattr(self._stored[row.id], name))

@@ -67,7 +67,10 @@ class Figures(BaseModel):
     infeasible_cost_saved_gbp: Amount = Field(description="Their saving, which is in no sum above")
     gpu_cost_gbp: Amount = Field(description="Cost of the completed workloads that used GPUs")
     gpu_mins: Amount = Field(description="GPU minutes of the completed workloads whose cost is known")
-    dispatches: int = Field(description="Decisions about storage that were carried out")
+    storage_half_hours: int = Field(description="Half hours that storage was dispatched for and that are over")
+    storage_unvalued: int = Field(
+        description="Of those in which energy flowed, how many lack a price or an intensity"
+    )
     charged_kwh: Amount
     discharged_kwh: Amount
     storage_earned_gbp: Amount = Field(description="Sold less bought less wear, against idling; may be negative")

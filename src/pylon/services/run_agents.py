@@ -86,7 +86,8 @@ class Round(BaseModel):
     @property
     def energy_kwh(self) -> float:
         """Energy of the workloads that were placed, in kWh."""
-        chosen = [decision.alternatives_considered.get("chosen") or {} for decision in self.decisions]
+        placed = [decision for decision in self.decisions if decision.workload_id is not None]
+        chosen = [decision.alternatives_considered.get("chosen") or {} for decision in placed]
         return sum(option.get("energy_kwh") or 0.0 for option in chosen)
 
 

@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from pylon.agents import contract
+from pylon.agents import contract, jobs
 from pylon.ontology.agency import Agent
 from pylon.ontology.calendar import HALF_HOUR, floor
+from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import DataCentreStatus
 from pylon.ontology.fleet import DataCentre
 from pylon.ontology.types import ObjectType
@@ -90,10 +91,15 @@ def arrive(database: Database, operator_id: UUID, *, seed: int, now: datetime) -
         until=until,
         stress=_stress(signals),
     )
-    # Of those that arrived before anyone looked, the ones past their deadline are of no use to anyone.
-    workloads = [workload for workload in arrived if workload.deadline is None or workload.deadline > now]
+    # Of those that arrived before anyone looked, the ones that could no longer be in time are of no use to anyone.
+    workloads = [workload for workload in arrived if _could_start(workload, now)]
     with database.as_actor(operator_id) as transaction:
         return objects.add_missing(transaction, workloads)
+
+
+def _could_start(workload: ComputeWorkload, at: datetime) -> bool:
+    end = jobs.latest_end(workload)
+    return end is None or at + timedelta(minutes=workload.duration_mins) <= end
 
 
 def purge(database: Database, operator_id: UUID) -> dict[str, int]:

@@ -73,8 +73,7 @@ class Verification(BaseModel):
     is_intact: bool = Field(description="Whether no fault was found")
     decisions: int = Field(description="How many there are")
     checked: int = Field(description="How many of them, from the first on, follow one another without a fault")
-    head_seq: int = Field(description="Number of the last decision that was checked; 0: none")
-    head_hash: str
+    last_hash: str = Field(description="Hash of the last of these; zeros where there is none")
     fault: LogFault | None = Field(description="The first fault by number")
     heads_met: int = Field(description="How many published heads are where they were")
     protected_upto: int = Field(
@@ -116,8 +115,7 @@ def verify_in(
         is_intact=first is None,
         decisions=rows,
         checked=last_seq,
-        head_seq=last_seq,
-        head_hash=last_hash,
+        last_hash=last_hash,
         fault=first,
         heads_met=len(known) - len(unmet),
         protected_upto=protected_upto,

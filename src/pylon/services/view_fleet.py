@@ -310,6 +310,9 @@ def _document(start: datetime, signals: _Signals, sites: Sequence[DataCentre], f
                 "region_id": signals.numbers[site.region_id],
                 "status": site.status,
                 "pue": float(site.pue),
+                "total_capacity_mw": float(site.total_capacity_mw),
+                "base_load_mw": float(site.base_load_mw),
+                "is_simulated": site.is_simulated,
                 "tariff_gbp_mwh": None if site.tariff is None else signals.price(site),
                 "room": {name: _runs(field.room[i, row]) for i, name in enumerate(RESOURCES)},
             }

@@ -13,6 +13,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from pydantic import ValidationError
+
 from pylon.errors import Invalid
 from pylon.ontology.agency import OrchestrationDecision
 from pylon.ontology.canonical import canonical_bytes
@@ -53,14 +55,18 @@ def append(
 
 def _content(decision: Mapping[str, Any]) -> str:
     """Return the canonical text of every column of the decision but its place."""
+    name = decision.get("decision_id")
     try:
         row = OrchestrationDecision.model_validate({**decision, **_UNPLACED})
         content = canonical_bytes(row.model_dump(exclude=set(_UNPLACED))).decode()
+    except ValidationError as error:
+        faults = (f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False))
+        raise Invalid(f"The decision {name} cannot be logged: {'; '.join(faults)}.") from None
     except (TypeError, ValueError) as fault:
-        raise Invalid(f"The decision {decision.get('decision_id')} cannot be logged: {fault}") from None
+        raise Invalid(f"The decision {name} cannot be logged: {fault}.") from None
     if _NUL.search(content):
         raise Invalid(
-            f"The decision {decision.get('decision_id')} cannot be logged: a text in it contains the character "
-            "U+0000, which PostgreSQL does not store. Leave it out."
+            f"The decision {name} cannot be logged: a text in it contains the character U+0000, which PostgreSQL "
+            "does not store. Leave it out."
         )
     return content

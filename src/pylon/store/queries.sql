@@ -440,8 +440,6 @@ where t.operator_id = %(operator_id)s and t.starts_at < %(end)s
       where p.operator_id = t.operator_id and p.tariff = t.tariff and p.starts_at <= %(start)s))
 order by t.tariff, t.starts_at;
 
--- The log.
-
 -- name: append_decisions
 -- The contents travel as one JSON text: the driver takes far longer over an array of many texts.
 select seq, prev_hash, hash
@@ -522,6 +520,21 @@ order by starts_at, id;
 insert into public.plan_inputs (operator_id, digest, content, created_at)
 values (%(operator_id)s, %(digest)s, %(content)s, %(now)s)
 on conflict do nothing;
+
+-- name: kept_input
+select content from public.plan_inputs where operator_id = %(operator_id)s and digest = %(digest)s;
+
+-- name: effects_between
+-- What the decisions about workloads after one number and before another have done to the room: what each took up,
+-- and what the booking took that stood before it.
+select d.seq, d.effect, d.inputs -> 'standing' as standing,
+       (select b.effect -> 'takes' from public.orchestration_decisions b
+        where b.operator_id = d.operator_id and b.workload_id = d.workload_id and b.seq < d.seq and b.effect ? 'takes'
+        order by b.seq desc limit 1) as stood
+from public.orchestration_decisions d
+where d.operator_id = %(operator_id)s and d.workload_id is not null
+  and d.seq > %(after_seq)s and d.seq < %(seq)s
+order by d.seq;
 
 -- name: workloads_called
 select * from public.compute_workloads where operator_id = %(operator_id)s and job_id = any(%(job_ids)s::text[]);
@@ -749,8 +762,8 @@ from jsonb_to_recordset(%(rows)s::jsonb)
 where w.operator_id = %(operator_id)s and w.id = x.id;
 
 -- name: report_rows
--- What ended in [start, end), by London day, agent and kind: workloads by the day they ended on, storage by that of the
--- last half hour carried out. `kind` keeps apart what is real, what is real but valued at simulated prices or
+-- What ended in [start, end), by London day, agent and kind: workloads by the day they ended on, storage by the half
+-- hours that were carried out. `kind` keeps apart what is real, what is real but valued at simulated prices or
 -- intensities, and what is simulated. Savings whose baseline would have broken a limit are summed up apart.
 with work as (
     select (coalesce(w.completed_at, d.decided_at) at time zone 'Europe/London')::date as day, d.agent_id,
@@ -774,16 +787,24 @@ with work as (
     where w.operator_id = %(operator_id)s and w.status in ('COMPLETED', 'FAILED', 'CANCELLED')
       and coalesce(w.completed_at, d.decided_at) >= %(start)s and coalesce(w.completed_at, d.decided_at) < %(end)s
 ), storage as (
-    select (s.last_half_hour at time zone 'Europe/London')::date as day, d.agent_id, o.actual_energy_kwh as charged_kwh,
-           (o.detail ->> 'discharged_kwh')::numeric as discharged_kwh, o.cost_saved_gbp, o.carbon_saved_gco2,
-           o.is_simulated, o.detail -> 'simulated' <> '[]' as at_simulated
-    from public.decision_outcomes o
-    join public.orchestration_decisions d on d.operator_id = o.operator_id and d.id = o.decision_id
-    cross join lateral (
-        select max(x.starts_at) as last_half_hour from public.storage_dispatches x
-        where x.operator_id = o.operator_id and x.decision_id = o.decision_id) s
-    where o.operator_id = %(operator_id)s and o.workload_id is null and o.recorded_at >= %(start)s
-      and s.last_half_hour >= %(start)s and s.last_half_hour < %(end)s
+    -- Energy drawn from the grid in each half hour that was carried out; negative when given.
+    select (s.starts_at at time zone 'Europe/London')::date as day, x.agent_id, a.is_simulated, -500 * s.power_mw as kwh,
+           a.wear_gbp_mwh, case when d.tariff is null then g.wholesale_price_gbp_mwh else t.price_gbp_mwh end as price,
+           coalesce(r.carbon_intensity_actual, r.carbon_intensity_forecast) as carbon,
+           s.power_mw <> 0 and ('simulated' in (r.data_source, case when d.tariff is null then g.provenance ->> 'price' end)
+                                or (d.tariff is not null and t.is_simulated)) as at_simulated
+    from public.storage_dispatches s
+    join public.storage_assets a on a.operator_id = s.operator_id and a.id = s.storage_asset_id
+    join public.orchestration_decisions x on x.operator_id = s.operator_id and x.id = s.decision_id
+    left join public.data_centres d on d.operator_id = a.operator_id and d.id = a.co_located_dc_id
+    left join public.grid_signals g on g."timestamp" = s.starts_at
+    left join public.regional_grid_signals r on r.region_id = a.region_id and r."timestamp" = s.starts_at
+    left join lateral (
+        select p.price_gbp_mwh, p.is_simulated from public.tariff_rates p
+        where p.operator_id = d.operator_id and p.tariff = d.tariff and p.starts_at <= s.starts_at
+        order by p.starts_at desc limit 1) t on true
+    where s.operator_id = %(operator_id)s and s.executed_at is not null
+      and s.starts_at >= %(start)s and s.starts_at < %(end)s
 ), counted as (
     select day, agent_id,
            case when of_simulated then 'simulated' when at_simulated then 'partly_simulated' else 'real' end as kind,
@@ -806,14 +827,17 @@ with work as (
            coalesce(sum(cost_saved_gbp) filter (where is_infeasible), 0) as infeasible_cost_saved_gbp,
            coalesce(sum(cost_gbp) filter (where status = 'COMPLETED' and required_gpu_mins > 0), 0) as gpu_cost_gbp,
            coalesce(sum(required_gpu_mins) filter (where status = 'COMPLETED' and cost_gbp is not null), 0) as gpu_mins,
-           0 as dispatches, 0 as charged_kwh, 0 as discharged_kwh, 0 as storage_earned_gbp, 0 as storage_carbon_saved_g
+           0 as storage_half_hours, 0 as storage_unvalued, 0 as charged_kwh, 0 as discharged_kwh,
+           0 as storage_earned_gbp, 0 as storage_carbon_saved_g
     from work group by 1, 2, 3
     union all
     select day, agent_id,
            case when is_simulated then 'simulated' when at_simulated then 'partly_simulated' else 'real' end,
            0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-           count(*), coalesce(sum(charged_kwh), 0), coalesce(sum(discharged_kwh), 0), coalesce(sum(cost_saved_gbp), 0),
-           coalesce(sum(carbon_saved_gco2), 0)
+           count(*), count(*) filter (where kwh <> 0 and num_nulls(price, carbon) > 0),
+           sum(greatest(kwh, 0)), sum(greatest(-kwh, 0)),
+           coalesce(sum((-kwh * price - greatest(-kwh, 0) * wear_gbp_mwh) / 1000), 0),
+           coalesce(sum(-kwh * carbon), 0)
     from storage group by 1, 2, 3
 )
 select c.*, a.agent_id as agent, a.agent_type::text as agent_type

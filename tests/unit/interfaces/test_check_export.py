@@ -55,22 +55,24 @@ def forged(chain: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_an_export_in_order_says_how_far_it_is_protected() -> None:
     chain = rows()
     said = check(export(chain), [head(chain[2]), head(chain[3])])
-    assert f"decisions 1 to 6 of operator {OPERATOR} follow one another" in said
-    assert "2 published heads are where they were. Nothing up to decision 4 has been changed" in said
-    assert "2 decisions lie after the last of them" in said
+    assert f"In order: decisions 1 to 6 of operator {OPERATOR}." in said
+    assert "heads that are where they were: 2. Nothing up to decision 4 was changed" in said
+    assert "Decisions after the last of them: 2;" in said
 
 
 def test_without_heads_nothing_is_protected() -> None:
     said = check(export(rows()))
-    assert "0 published heads" in said
-    assert "6 decisions lie after" in said
-    assert "decisions 1 to 0" in check(export([]))
+    assert "heads that are where they were: 0." in said
+    assert "Decisions after the last of them: 6;" in said
+    assert "In order: no decisions" in check(export([]))
 
 
 def test_heads_of_others_and_lines_that_are_none_are_left_out() -> None:
     chain = rows()
     others = head(chain[0], operator_id="another", hash="f" * 64)
-    assert "1 published heads" in check(export(chain), [b"{", b"", b"[]", others, head(chain[5]), b'{"seq": 1}'])
+    assert "heads that are where they were: 1." in check(
+        export(chain), [b"{", b"", b"[]", others, head(chain[5]), b'{"seq": 1}']
+    )
 
 
 @pytest.mark.parametrize("first", [2, 4, 6])
@@ -80,7 +82,7 @@ def test_an_export_may_begin_within_the_log(first: int) -> None:
     # A head before it says nothing of it; that of the decision right before it does.
     said = check(part, [head(chain[0], hash="f" * 64)] if first > 2 else [])
     assert f"decisions {first} to 6" in said
-    assert f"up to decision {first - 1} has been changed" in check(part, [head(chain[first - 2])])
+    assert f"up to decision {first - 1} was changed" in check(part, [head(chain[first - 2])])
     with pytest.raises(Fault, match=f"Decision {first - 1}, whose hash was published at .* is another one"):
         check(part, [head(chain[first - 2], hash="f" * 64)])
 

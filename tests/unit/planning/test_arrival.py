@@ -86,7 +86,9 @@ class Brute:
         found = {name: 0.0 for name in (*names, "stress")}
         for column, mins in self.minutes(spans):
             for name in names:
-                found[name] += mins * mwh_per_min * (NAN if column is None else getattr(self.field, name)[site][column])
+                found[name] += (
+                    mins * mwh_per_min * (NAN if column is None else getattr(self.field, name)[site][column])
+                )
             stress = NAN if column is None else self.field.stress[column]
             found["stress"] += 0.0 if math.isnan(stress) else mins * mwh_per_min * stress
         return found
@@ -125,7 +127,13 @@ class Brute:
             yield "latest_end"
         if spans[-1][1] > 30 * self.half_hours:
             yield "horizon"
-        mean = sum(mins * (NAN if column is None else field.carbon_gco2_kwh[site][column]) for column, mins in self.minutes(spans)) / job.duration_mins
+        mean = (
+            sum(
+                mins * (NAN if column is None else field.carbon_gco2_kwh[site][column])
+                for column, mins in self.minutes(spans)
+            )
+            / job.duration_mins
+        )
         if mean > job.carbon_cap_gco2_kwh + 1e-9:
             yield "carbon_cap"
         if self.energy(site, spans) > job.max_price_gbp + 1e-9:
@@ -175,18 +183,34 @@ def a_case(seed: int) -> tuple[Job, Field, Weights]:
         if dice.random() < 0.05:
             return np.full((sites, half_hours), NAN)
         return np.array(
-            [[NAN if dice.random() < unknown else dice.uniform(low, high) for _ in range(half_hours)] for _ in range(sites)]
+            [
+                [NAN if dice.random() < unknown else dice.uniform(low, high) for _ in range(half_hours)]
+                for _ in range(sites)
+            ]
         ).reshape(sites, half_hours)
 
     unknown = dice.choice([0, 0, 0.1, 0.4])
-    room = np.array([[[dice.choice([-1, 0.1, 1, 1, 5, 9, math.inf]) if dice.random() < 0.3 else 50.0 for _ in range(half_hours)] for _ in range(sites)] for _ in range(4)]).reshape(4, sites, half_hours)
+    room = np.array(
+        [
+            [
+                [
+                    dice.choice([-1, 0.1, 1, 1, 5, 9, math.inf]) if dice.random() < 0.3 else 50.0
+                    for _ in range(half_hours)
+                ]
+                for _ in range(sites)
+            ]
+            for _ in range(4)
+        ]
+    ).reshape(4, sites, half_hours)
     if dice.random() < 0.5:
         room[:] = 50.0
     field = Field(
         price_gbp_mwh=cells(-50, 200, unknown),
         carbon_gco2_kwh=cells(20, 300, unknown),
         stress=np.array([NAN if dice.random() < unknown else dice.random() for _ in range(half_hours)]),
-        scarcity_gbp_mwh=np.array([[dice.choice([0, 0, dice.uniform(0, 90)]) for _ in range(half_hours)] for _ in range(sites)]).reshape(sites, half_hours),
+        scarcity_gbp_mwh=np.array(
+            [[dice.choice([0, 0, dice.uniform(0, 90)]) for _ in range(half_hours)] for _ in range(sites)]
+        ).reshape(sites, half_hours),
         room=room,
         is_open=np.array([dice.random() < 0.85 for _ in range(sites)], bool),
         pue=np.array([dice.uniform(1, 1.8) for _ in range(sites)]),
@@ -199,7 +223,9 @@ def a_case(seed: int) -> tuple[Job, Field, Weights]:
         duration_mins=duration,
         arrived_mins=earliest - dice.randint(0, 50),
         earliest_mins=earliest,
-        latest_end_mins=dice.choice([math.inf, earliest + dice.randint(-20, 260), earliest + duration + dice.randint(0, 200)]),
+        latest_end_mins=dice.choice(
+            [math.inf, earliest + dice.randint(-20, 260), earliest + duration + dice.randint(0, 200)]
+        ),
         interruptible=dice.random() < 0.6,
         gpus=dice.choice([0, 1, 4]),
         cpu_cores=dice.choice([0, 1, 8]),
@@ -228,7 +254,9 @@ def test_the_choice_is_that_of_brute_force(block: int) -> None:
         for option in (*placement.by_site, placement.chosen):
             if isinstance(option, Option):
                 assert list(brute.limits(option.site, option.spans)) == [], seed
-                assert option.terms.total == pytest.approx(brute.total(option.site, option.spans), rel=1e-9, abs=1e-9)
+                assert option.terms.total == pytest.approx(
+                    brute.total(option.site, option.spans), rel=1e-9, abs=1e-9
+                )
                 assert arrival.evaluate(*case, option.site, option.spans) == option, seed
 
 
@@ -309,7 +337,12 @@ def test_no_other_minute_is_cheaper_when_no_cap_is_set(seed: int) -> None:
     placement, brute = arrival.place(job, field, weights), Brute(job, field, weights)
     last = min(job.latest_end_mins, 30 * brute.half_hours) - job.duration_mins
     minutes = [((begins, begins + job.duration_mins),) for begins in np.arange(job.earliest_mins, last + 1)]
-    least = [brute.total(site, spans) for site in range(brute.sites) for spans in minutes if not list(brute.limits(site, spans))]
+    least = [
+        brute.total(site, spans)
+        for site in range(brute.sites)
+        for spans in minutes
+        if not list(brute.limits(site, spans))
+    ]
     assert total_of(placement.chosen) == pytest.approx(min(least, default=math.inf), rel=1e-9, abs=1e-9)
 
 
@@ -430,7 +463,9 @@ def test_what_is_known_nowhere_is_left_out_and_never_zero() -> None:
     placement = arrival.place(a_job(), field, WEIGHTS)
     terms = placement.chosen.terms
     assert placement.left_out == ("price", "carbon", "stress")
-    assert all(math.isnan(value) for value in (terms.energy, terms.carbon, terms.stress, placement.chosen.carbon_kg))
+    assert all(
+        math.isnan(value) for value in (terms.energy, terms.carbon, terms.stress, placement.chosen.carbon_kg)
+    )
     assert (terms.total, placement.chosen.stress_unknown_mins) == (0.0, 60.0)
     assert placement.chosen == placement.by_site[0]
 
@@ -459,7 +494,14 @@ def test_a_search_that_ends_early_says_so() -> None:
     found = []
     for _ in range(40):
         price, carbon = dice.uniform(0, 200, (1, 97)), dice.uniform(0, 300, (1, 97))
-        job = a_job(sites=1, duration_mins=1200, latest_end_mins=2910.0, interruptible=True, carbon_cap_gco2_kwh=110.0, max_price_gbp=900.0)
+        job = a_job(
+            sites=1,
+            duration_mins=1200,
+            latest_end_mins=2910.0,
+            interruptible=True,
+            carbon_cap_gco2_kwh=110.0,
+            max_price_gbp=900.0,
+        )
         placement = arrival.place(job, a_field(1, 97, price_gbp_mwh=price, carbon_gco2_kwh=carbon), WEIGHTS)
         found.append(placement.is_exact)
         if placement.chosen:

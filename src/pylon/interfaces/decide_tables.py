@@ -1,0 +1,112 @@
+"""Tables of a round of the agents: what was decided and why, and what a reader must know about the figures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from pylon.interfaces.tables import new_table
+from pylon.services.perform_action import Taken
+from pylon.services.run_agents import Round
+
+__all__ = ["round_lines", "round_table"]
+
+_SHORT: Final = 40
+"""A first sentence shorter than this says too little alone."""
+
+
+def round_table(done: Round, limit: int) -> Table:
+    """Return the first `limit` decisions of a round, in the order they were taken, with their reasons in short."""
+    table = new_table("Decided")
+    table.add_column("", no_wrap=True)
+    table.add_column("decision", no_wrap=True)
+    table.add_column("about", overflow="fold", max_width=28)
+    table.add_column("kg CO2 saved", justify="right", no_wrap=True)
+    table.add_column("GBP saved", justify="right", no_wrap=True)
+    table.add_column("why")
+    for decision in done.decisions[:limit]:
+        table.add_row(
+            decision.decision_id,
+            decision.decision_type.value,
+            escape(_about(decision)),
+            _figure(decision.carbon_saved_gco2, 1000),
+            _figure(decision.cost_saved_gbp, 1),
+            escape(_why(decision)),
+        )
+    return table
+
+
+def round_lines(done: Round, limit: int) -> Iterator[str]:
+    """Yield what the table leaves out: totals, what was refused or failed, what is simulated, what to do next."""
+    decisions = done.decisions
+    if len(decisions) > limit:
+        yield f"{len(decisions) - limit:,} more are not shown; `pylon decide --limit N` shows N."
+    if decisions:
+        yield from _totals(done)
+    for turn in done.turns:
+        for refused in turn.refused:
+            yield f"{turn.agent_id}: {refused['action']} was refused: {refused['detail']}"
+        if turn.error is not None:
+            yield f"{turn.agent_id} failed, changed nothing and tries again next time: {turn.error}"
+    if done.resting:
+        yield f"OFFLINE, so not asked: {', '.join(done.resting)}."
+    if not done.turns and not done.resting:
+        yield "This operator has no agents. Register one: POST /api/v1/actions/register_agent."
+    elif not decisions:
+        yield (
+            "Nothing to decide: no workload waits that could be helped, and no booking is worth changing. "
+            "New signals (`pylon pipeline`) or new workloads (POST /api/v1/actions/submit_workload) give work."
+        )
+
+
+def _totals(done: Round) -> Iterator[str]:
+    kinds = Counter(decision.decision_type.value for decision in done.decisions)
+    yield f"{len(done.decisions):,} decisions: " + ", ".join(
+        f"{count:,} {kind}" for kind, count in kinds.most_common()
+    )
+    yield (
+        f"{done.energy_kwh / 1000:,.1f} MWh of work placed. Expected to save {done.carbon_saved_kg:,.1f} kg CO2 "
+        f"and GBP {done.cost_saved_gbp:,.2f} against running each now at its origin and leaving storage idle."
+    )
+    simulated = sum(decision.is_simulated for decision in done.decisions)
+    if simulated:
+        yield f"{simulated:,} of the decisions are about simulated objects: they move nothing in the real world."
+
+
+def _about(decision: Taken) -> str:
+    """Return the ids of what a decision is about, as its operator calls them."""
+    effect = decision.effect
+    one = effect.get("job_id") or effect.get("asset_id") or effect.get("dc_id")
+    return str(one) if one else ", ".join(effect.get("dc_ids", ()))
+
+
+def _figure(amount: float | None, per: float) -> str:
+    return "" if amount is None else f"{amount / per:,.2f}"
+
+
+def _why(decision: Taken) -> str:
+    """Return the reason in short; the figures that it begins with have columns of their own, the others follow."""
+    said = decision.reasoning
+    if said.startswith("Runs "):
+        return f"{said.partition(': ')[0]}{_gains(decision.alternatives_considered)}"
+    first, _, rest = said.partition(". ")
+    return first if len(first) >= _SHORT or not rest else f"{first}. {rest.partition('. ')[0]}"
+
+
+def _gains(options: Mapping[str, Any]) -> str:
+    """Return the two terms in which choice and baseline differ most; plus is a saving."""
+    chosen, baseline = options.get("chosen"), options.get("baseline")
+    if not chosen or not baseline:
+        return ""
+    found = [
+        (term.removesuffix("_gbp"), cost - chosen["terms"][term])
+        for term, cost in baseline["terms"].items()
+        if cost is not None and chosen["terms"][term] is not None
+    ]
+    most = sorted(found, key=lambda one: -abs(one[1]))[:2]
+    said = ", ".join(f"{term} {gain:+,.2f}" for term, gain in most if abs(gain) >= 0.005)
+    return f" ({said})" if said else ""
