@@ -3,8 +3,8 @@
 The jobs are a mix: 40 % interruptible, 25 % with a carbon cap, 20 % with a price cap, 30 % bound to their origin,
 with 0 to 48 hours of slack. The peer makes the same choice (all starts at all sites at once in arrays; for an
 interruptible job a sort for every half hour that it may end with) and nothing else: no terms, no limits by name, no
-baseline. It is not asked where an interruptible job has a cap. Both are warm and run in turn. CPU time is beside the
-clock's because others may use the machine.
+baseline. It is not asked where an interruptible job has a cap. Both are warm and run in turn. CPU time is given too
+because others may use the machine.
 
     python benchmarks/arrival.py [--jobs 2000]
 """

@@ -50,13 +50,25 @@ def full(world: World) -> World:
         world.operator_id,
         agent,
     )
+    asset = world.scalar(
+        "select id from storage_assets where operator_id = %s order by id limit 1", world.operator_id
+    )
     world.execute(
         "insert into orchestration_decisions (id, decision_id, operator_id, decision_type, agent_id, workload_id, "
-        "reasoning) values (%s, 'D-1', %s, 'ACCEPT_WORKLOAD', %s, %s, 'because')",
+        "storage_asset_id, reasoning, seq, content, prev_hash, hash) "
+        "values (%s, 'D-1', %s, 'ACCEPT_WORKLOAD', %s, %s, %s, 'because', 1, '{}', '', '')",
         new_id(),
         world.operator_id,
         agent,
         workload,
+        asset,
+    )
+    world.execute(
+        "insert into load_limits (id, operator_id, data_centre_id, starts_at, max_power_mw, reason) "
+        "values (%s, %s, %s, '2026-08-17T06:00Z', 5, 'works')",
+        new_id(),
+        world.operator_id,
+        site,
     )
     for tariff, starts_at, price in TARIFFS:
         world.execute(

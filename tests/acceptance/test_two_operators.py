@@ -65,8 +65,8 @@ def filled(world: World, owner: Operator) -> Operator:
     add("agent_states", agent_id=agent, status=owner.name)
     job = add("compute_workloads", job_id=f"J-{owner.name}", workload_type="OTHER", duration_mins=60, power_kw=10,
               host_dc_id=owner.objects["data_centres"])  # fmt: skip
-    add("orchestration_decisions", decision_id="D-1", decision_type="ACCEPT_WORKLOAD", reasoning=owner.name,
-        agent_id=agent, workload_id=job)  # fmt: skip
+    add("orchestration_decisions", decision_id="D-000001", decision_type="ACCEPT_WORKLOAD", reasoning=owner.name,
+        agent_id=agent, workload_id=job, seq=1, content=owner.name, prev_hash="", hash=owner.name)  # fmt: skip
     return owner
 
 

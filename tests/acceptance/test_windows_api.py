@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import httpx2
@@ -61,7 +62,7 @@ def test_the_best_window_is_the_best_of_all(
             assert found == pytest.approx(
                 best["carbon_gco2_kwh" if kind == "greenest" else "price_gbp_mwh"], abs=0.0051
             )
-            for begins in range(0, int((timedelta(hours=48 - hours)) / timedelta(minutes=5))):
+            for begins in range(int((timedelta(hours=48 - hours)) / timedelta(minutes=5))):
                 other = world.now + timedelta(minutes=5 * begins)
                 tried = {"starts_at": other.isoformat(), "ends_at": (other + timedelta(hours=hours)).isoformat()}
                 if other + timedelta(hours=hours) <= start + timedelta(hours=48):
@@ -80,7 +81,7 @@ def test_the_windows_of_a_list_do_not_overlap_and_come_best_first(world: World, 
         found = region[kind]
         assert len(found) >= 4
         spans = sorted((one["starts_at"], one["ends_at"]) for one in found)
-        assert all(earlier[1] <= later[0] for earlier, later in zip(spans, spans[1:], strict=False))
+        assert all(earlier[1] <= later[0] for earlier, later in pairwise(spans))
         assert [one[name] for one in found] == sorted(one[name] for one in found)
         for one in found:
             begins, ends = (datetime.fromisoformat(one[when]) for when in ("starts_at", "ends_at"))
@@ -112,7 +113,10 @@ def test_what_is_simulated_is_said_of_every_window(http: httpx2.Client) -> None:
 
 
 def test_an_orchestrator_of_my_own_sets_the_weights(world: World, http: httpx2.Client) -> None:
-    (agent,) = world.select("select agent_id, config from agents where agent_type = 'COMPUTE_ORCHESTRATOR'")
+    (agent,) = world.select(
+        "select agent_id, config from agents where agent_type = 'COMPUTE_ORCHESTRATOR' "
+        "order by created_at, id limit 1"
+    )
     changed = {**agent["config"], "carbon_price_gbp_t": 321.0}
     answer = http.post("/api/v1/actions/update_agent", json={"agent_id": agent["agent_id"], "config": changed})
     assert answer.status_code == 200, answer.text

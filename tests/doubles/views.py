@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -66,6 +67,26 @@ def workload(name: str, **values: Any) -> ComputeWorkload:
     )
 
 
+def asset(name: str, region: int, **values: Any) -> StorageAsset:
+    """Return a battery of 10 MW and 20 MWh, half full."""
+    return StorageAsset.model_validate(
+        {
+            "id": derived_uuid(NOW, "asset", name),
+            "asset_id": name,
+            "name": name,
+            "operator_id": OPERATOR,
+            "region_id": REGION_IDS[region],
+            "capacity_mwh": 20,
+            "max_charge_rate_mw": 10,
+            "max_discharge_rate_mw": 10,
+            "current_charge_mwh": 10,
+            "created_at": NOW,
+            "updated_at": NOW,
+            **values,
+        }
+    )
+
+
 def agent(agent_type: AgentType, **values: Any) -> Agent:
     """Return an idle agent with the defaults of its type."""
     return Agent.model_validate(
@@ -119,8 +140,12 @@ def view(
             is_open=np.array([one.status is DataCentreStatus.ACTIVE for one in ordered], dtype=np.bool_),
             pue=np.array([float(one.pue) for one in ordered]),
         ),
-        region_carbon={},
-        wholesale_gbp_mwh=(None,) * half_hours,
+        region_carbon={
+            NUMBERS[one.region_id]: _known(_series(_of(carbon, one), half_hours)) for one in (*ordered, *assets)
+        },
+        wholesale_gbp_mwh=_known(_series(price, half_hours))
+        if not isinstance(price, Mapping)
+        else (None,) * half_hours,
         sites=ordered,
         regions=tuple(NUMBERS[one.region_id] for one in ordered),
         workloads=tuple(workloads),
@@ -179,9 +204,17 @@ def with_room(made: View, value: float, *, resource: str = "power_mw", at: DataC
 
 
 def _cells(sites: Sequence[DataCentre], given: Mapping[str, Series] | Series, half_hours: int) -> Any:
-    if isinstance(given, Mapping):
-        return np.array([_series(given[one.dc_id], half_hours) for one in sites]).reshape(len(sites), half_hours)
-    return np.array([_series(given, half_hours) for _ in sites]).reshape(len(sites), half_hours)
+    return np.array([_series(_of(given, one), half_hours) for one in sites]).reshape(len(sites), half_hours)
+
+
+def _of(given: Mapping[str, Series] | Series, one: DataCentre | StorageAsset) -> Series:
+    if not isinstance(given, Mapping):
+        return given
+    return given[one.dc_id] if isinstance(one, DataCentre) else math.nan
+
+
+def _known(values: Any) -> tuple[Any, ...]:
+    return tuple(None if math.isnan(value) else value for value in values.tolist())
 
 
 def _series(given: Series, half_hours: int) -> Any:

@@ -208,7 +208,7 @@ def schedule(bare: Acting, *powers_mw: float, after: int = 0) -> list[dict[str, 
     return [{"starts_at": start + (after + n) * HALF_HOUR, "power_mw": mw} for n, mw in enumerate(powers_mw)]
 
 
-def test_a_dispatch_replaces_what_was_scheduled_and_not_done(bare: Acting, tenants: Tenants) -> None:
+def test_a_dispatch_replaces_what_was_to_be_done_from_there_on(bare: Acting, tenants: Tenants) -> None:
     asset = battery(tenants)
     first = bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 2, -4, -4, 6), reason="Test")
     (decision,) = first.decisions
@@ -217,13 +217,18 @@ def test_a_dispatch_replaces_what_was_scheduled_and_not_done(bare: Acting, tenan
     (logged,) = bare.rows("select flexibility_contribution_mw, storage_asset_id from orchestration_decisions")
     assert logged == {"flexibility_contribution_mw": Decimal("6.00"), "storage_asset_id": asset.id}
     bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 1.2345, after=2))
-    (row,) = bare.rows("select starts_at, power_mw, stored_mwh, decision_id from public.storage_dispatches")
-    assert (row["starts_at"], row["power_mw"], row["stored_mwh"]) == (
-        floor(bare.now) + 2 * HALF_HOUR,
-        Decimal("1.235"),
-        None,
-    )
-    assert row["decision_id"] != decision.id
+    rows = bare.rows("select starts_at, power_mw, decision_id from public.storage_dispatches order by starts_at")
+    assert [row["power_mw"] for row in rows] == [2, -4, Decimal("1.235")]
+    assert [row["decision_id"] == decision.id for row in rows] == [True, True, False]
+    assert rows[2]["starts_at"] == floor(bare.now) + 2 * HALF_HOUR
+
+
+def test_what_a_dispatch_follows_on_counts(bare: Acting, tenants: Tenants) -> None:
+    battery(tenants)  # 5 MWh of 10
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 6, 4, -4, -4))
+    why = refused(bare, "dispatch_storage", asset_id="BAT", schedule=schedule(bare, 1, after=2))
+    assert why["code"] == "state_of_charge", "the first two half hours leave nothing"
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 4, after=3))
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from pylon.store import migrations
@@ -63,7 +62,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iter
     run(root, dsn, up_to_date)
     by_command = changed(edited, contents(root))
     printed = run(root, dsn, see)
-    with psycopg.connect(cluster.dsn("how_to_agent", "postgres")) as connection:
+    with cluster.superuser("how_to_agent") as connection:
         agents = connection.execute(
             "select agent_id, config from public.agents where agent_type = 'PRICE_GUARD'"
         ).fetchall()

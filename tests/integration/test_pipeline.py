@@ -241,8 +241,8 @@ def test_purging_removes_what_was_generated_and_nothing_else(world):
     real_centre, real_job = add_real_site_and_job(world)
     decided = world.select("select id from compute_workloads where is_simulated order by id limit 1")[0]["id"]
     world.execute(
-        "insert into orchestration_decisions (id, decision_id, operator_id, decision_type, workload_id, reasoning) "
-        "values (%s, 'D-1', %s, 'DEFER_WORKLOAD', %s, 'because')",
+        "insert into orchestration_decisions (id, decision_id, operator_id, decision_type, workload_id, reasoning, "
+        "seq, content, prev_hash, hash) values (%s, 'D-1', %s, 'DEFER_WORKLOAD', %s, 'because', 1, '{}', '', '')",
         new_id(),
         world.operator_id,
         decided,

@@ -87,8 +87,11 @@ def _comparison(chosen: Document, baseline: Document) -> str:
     cost_before, cost_after = baseline["terms"]["energy_gbp"], chosen["terms"]["energy_gbp"]
     if cost_before is not None and cost_after is not None:
         migration = chosen["terms"]["migration_gbp"] - baseline["terms"]["migration_gbp"]
-        what = "energy and migration cost" if migration else "energy costs"
-        parts.append(f"{what} {_less(cost_before - cost_after - migration)}")
+        saved, what = (
+            cost_before - cost_after - migration,
+            "energy and migration cost" if migration else "energy costs",
+        )
+        parts.append(f"{what} {_less(saved)}" if abs(saved) >= 0.005 else f"{what} the same")
     total = baseline["total_gbp"] - chosen["total_gbp"]
     parts.append(
         f"in all {_pounds(abs(total))} {'less' if total >= 0 else 'more'} ({_differences(chosen, baseline)})"

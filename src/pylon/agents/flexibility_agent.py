@@ -54,12 +54,7 @@ def offer(seen: Mapping[str, Any]) -> Draft | None:
     sites = sorted({job["dc_id"] for job in taken})
     return Draft(
         decision_type=DecisionType.NEGOTIATE,
-        reasoning=(
-            f"Stress averages {window['mean_stress']:.2f} from {window['starts_at']} to {window['ends_at']}. "
-            f"{len(taken)} jobs at {', '.join(sites)} could run outside it, {mwh:.2f} MWh for GBP {extra:.2f} more "
-            f"in all: {mw:.2f} MW on average over {window['hours']:g} h are offered from GBP {price:.2f}/MWh."
-            + (f" Rests on simulated {', '.join(seen['simulated'])}." if seen["simulated"] else "")
-        ),
+        reasoning=_reason(seen, taken, f"{mwh:.2f} MWh for GBP {extra:.2f} more", f"{mw:.2f} MW", price),
         inputs=seen,
         constraints={
             "limits": [{"limit": "max_flexible_share", "value": round(most_mwh, 6), "unit": "MWh"}],
@@ -80,6 +75,18 @@ def offer(seen: Mapping[str, Any]) -> Draft | None:
         },
         flexibility_contribution_mw=mw,
         is_simulated=any(job["is_simulated"] for job in taken),
+    )
+
+
+def _reason(
+    seen: Mapping[str, Any], taken: Sequence[Mapping[str, Any]], moved: str, power: str, price: float
+) -> str:
+    window, sites = seen["window"], sorted({job["dc_id"] for job in taken})
+    simulated = f" Rests on simulated {', '.join(seen['simulated'])}." if seen["simulated"] else ""
+    return (
+        f"Stress averages {window['mean_stress']:.2f} from {window['starts_at']} to {window['ends_at']}. "
+        f"{len(taken)} jobs at {', '.join(sites)} could run outside it, {moved} in all: "
+        f"{power} on average over {window['hours']:g} h are offered from GBP {price:.2f}/MWh.{simulated}"
     )
 
 

@@ -21,15 +21,16 @@ from pylon.errors import LeaseHeld, PylonError
 from pylon.interfaces.runtime import Runtime
 from pylon.services.status import readiness
 
-__all__ = ["MINUTES", "timetable"]
+__all__ = ["MINUTES", "SECOND", "timetable"]
 
 log = logging.getLogger("pylon.timetable")
 
 MINUTES: Final = "12,42"
+SECOND: Final = 5
+"""Of every minute: what is due is carried out."""
 _GRACE_S = 15 * 60  # a machine that slept through a run catches up, once
 _HALF_HOUR_S = 30 * 60
 _TRY_AGAIN_S, _TRIES = 60, 10
-_EXECUTE_SECOND = 5
 
 
 @asynccontextmanager
@@ -39,7 +40,7 @@ async def timetable(runtime: Runtime) -> AsyncIterator[None]:
         timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _GRACE_S}
     )
     scheduler.add_job(_run, CronTrigger(minute=MINUTES, timezone=UTC), args=[runtime, "timetable"])
-    scheduler.add_job(_execute, CronTrigger(second=_EXECUTE_SECOND, timezone=UTC), args=[runtime])
+    scheduler.add_job(_execute, CronTrigger(second=SECOND, timezone=UTC), args=[runtime])
     # The figure of the present half hour, on every data centre, moves on with the half hour.
     scheduler.add_job(_refresh_centres, CronTrigger(minute="0,30", timezone=UTC), args=[runtime])
     age_s = readiness(runtime.database, runtime.operator_id, runtime.clock()).data_age_s

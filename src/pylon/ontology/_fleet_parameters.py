@@ -90,7 +90,7 @@ def _half_hours(schedule: list[PowerAt]) -> list[PowerAt]:
 
 
 class DispatchStorage(Parameters):
-    """Schedule a storage asset, in place of all that was scheduled for it and has not been done."""
+    """Schedule a storage asset, in place of what it was to do from the first half hour given on."""
 
     asset_id: AssetId
     schedule: Annotated[

@@ -12,13 +12,17 @@ from pylon.errors import Invalid
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Field, Floats, Job, Weights
 
 __all__ = [
+    "CAPS",
     "CELL",
+    "COST",
+    "ROWS",
     "SEARCH_SLACK",
     "SLACK",
     "Ask",
     "Bests",
     "Cells",
     "Codes",
+    "Items",
     "Reading",
     "read_field",
     "read_job",
@@ -32,6 +36,10 @@ SLACK: Final = 1e-9
 """Rounding must not refuse what just fits."""
 SEARCH_SLACK: Final = SLACK / 2
 """The search is stricter, so that what it finds also measures so."""
+
+COST: Final = 0  # rows of Items.whole: what is made small, then what is taken of each cap
+CAPS: Final = 2  # carbon, and money
+ROWS: Final = 1 + CAPS
 
 
 class Cells(NamedTuple):
@@ -92,6 +100,18 @@ class Bests(NamedTuple):
     """(D,). Infinite without an option."""
     refused: Codes
     """(D, limits). How many options each limit was the first to forbid."""
+
+
+class Items(NamedTuple):
+    """The half hours that a job may use at one site, in order of time."""
+
+    columns: Codes
+    whole: Floats
+    """(ROWS, items). Cost and load of each half hour used whole; no load for a cap that is not set."""
+    last: Floats
+    """The same for the half hour that is the last of a split: used in part, and with all that the end decides."""
+    budgets: Floats
+    """(CAPS,). Infinite for a cap that is not set."""
 
 
 def read_field(field: Field) -> Cells:

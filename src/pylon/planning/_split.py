@@ -9,36 +9,21 @@ half hours in order of their priced cost then closes what is left between the bo
 from __future__ import annotations
 
 from math import ceil, floor, inf
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from pylon.planning import _limits
-from pylon.planning._ask import CELL, SEARCH_SLACK, Ask, Bests, Cells, Codes, Reading
+from pylon.planning._ask import CAPS, CELL, COST, ROWS, SEARCH_SLACK, Ask, Bests, Cells, Codes, Items, Reading
 from pylon.planning._compiled import compiled
 from pylon.planning.field import Floats
 
 __all__ = ["split"]
 
-COST: Final = 0  # rows of Items.whole: what is made small, then what is taken of each cap
-CAPS: Final = 2  # carbon, and money
-ROWS: Final = 1 + CAPS
 PRICE_STEPS: Final = 20
 PRICE_TURNS: Final = 3 * CAPS  # each cap's price depends on the other's
 MOST_NODES: Final = 20_000  # of branching at one site, where it may give the choice
 SPARE_NODES: Final = 200  # and where it can only give an alternative
-
-
-class Items(NamedTuple):
-    """The half hours that a job may use at one site, in order of time."""
-
-    columns: Codes
-    whole: Floats
-    """(ROWS, items). Cost and load of each half hour used whole; no load for a cap that is not set."""
-    last: Floats
-    """The same for the half hour that is the last of a split: used in part, and with all that the end decides."""
-    budgets: Floats
-    """(CAPS,). Infinite for a cap that is not set."""
 
 
 @compiled
@@ -53,7 +38,9 @@ def split(cells: Cells, ask: Ask, reading: Reading, pieces: Bests, by_energy: bo
     sizes, costs = np.zeros(sites + 1, np.int64), np.full(sites, inf)
     refused = np.zeros((sites, _limits.NONE), np.int64)
     picks = np.zeros(size, np.int64)
-    is_exact, rival = True, np.min(pieces.costs)
+    is_exact, rival = True, inf
+    for cost in pieces.costs:
+        rival = min(rival, cost)
     for site in range(sites):
         limit = _too_few(cells, ask, reading.closed_by[site], site, size)
         if limit == _limits.NONE:
@@ -121,7 +108,7 @@ def _too_few(cells: Cells, ask: Ask, closed_by: Codes, site: int, size: int) -> 
 @compiled
 def _items(cells: Cells, ask: Ask, reading: Reading, site: int, size: int, by_energy: bool) -> Items:
     first, end, _ = _window(ask, size, reading.closed_by.shape[1])
-    columns = _open_columns(reading.closed_by[site], first, end)
+    columns = first + np.flatnonzero(reading.closed_by[site, first:end] == _limits.NONE)
     whole, last = np.zeros((ROWS, columns.size)), np.zeros((ROWS, columns.size))
     budgets = np.full(CAPS, inf)
     mins, power_mw = _last_mins(ask, size), ask.it_power_mw * cells.pue[site]
@@ -138,17 +125,6 @@ def _items(cells: Cells, ask: Ask, reading: Reading, site: int, size: int, by_en
     if not by_energy or money != inf:
         _add_fixed(ask, last[2 if by_energy else COST], columns, mins, site)
     return Items(columns, whole, last, budgets)
-
-
-@compiled
-def _open_columns(closed_by: Codes, first: int, end: int) -> Codes:
-    columns = np.empty(end - first, np.int64)
-    size = 0
-    for column in range(first, end):
-        if closed_by[column] == _limits.NONE:
-            columns[size] = column
-            size += 1
-    return columns[:size]
 
 
 @compiled
@@ -201,6 +177,10 @@ def _solve(items: Items, picks: Codes, rival: float) -> tuple[int, float, bool]:
             is_possible, best = _find_price(items, prices, cap, trial, picks, best)
             if not is_possible:
                 return _limits.CARBON_CAP + cap, inf, True
+    if best == inf and max(items.budgets) < inf:
+        is_possible, best = _meet_both(items, trial, picks)
+        if not is_possible:
+            return _limits.MAX_PRICE, inf, True
     best, is_proven = _branch(items, prices, trial, picks, best, rival)
     return (_limits.MAX_PRICE if best == inf else _limits.NONE), best, is_proven
 
@@ -303,6 +283,19 @@ def _find_price(
         else:
             high_cost, high_excess = cost, excess
     return True, best
+
+
+@compiled
+def _meet_both(items: Items, trial: Codes, picks: Codes) -> tuple[bool, float]:
+    """Look for a split within both caps: the least load of one under the other; return whether one can exist."""
+    probe = Items(items.columns, items.whole.copy(), items.last.copy(), items.budgets)
+    probe.whole[COST], probe.last[COST] = items.whole[1], items.last[1]
+    prices = np.zeros(CAPS)
+    _, load = _find_price(probe, prices, 1, trial, picks, inf)
+    if load < inf:
+        return True, _taken(items.whole[COST], items.last[COST], picks)
+    least = _scan(_priced(probe.whole, prices), _priced(probe.last, prices), trial) - prices[1] * items.budgets[1]
+    return least <= items.budgets[0], inf
 
 
 @compiled

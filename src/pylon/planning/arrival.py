@@ -63,7 +63,7 @@ class Placement:
     left_out: tuple[str, ...]
     """Which of price, carbon and stress are known nowhere in the field, and so in no sum."""
     is_exact: bool
-    """Whether `chosen` is proven best; False when a search among half hours under caps came to its limit of nodes."""
+    """Whether the choice is proven best; False when the search for half hours under caps came to its limit."""
     found: _Found = dataclasses.field(repr=False, compare=False)
     """All of it as the kernels give it, for `by_site`."""
 

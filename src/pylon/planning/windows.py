@@ -66,7 +66,7 @@ def best(
         )
     if not (0 < duration_mins < math.inf and 0 <= earliest_mins < math.inf):
         raise Invalid(
-            f"A window of {duration_mins} minutes from minute {earliest_mins} on is none; it lasts a minute or more."
+            f"{duration_mins} minutes from minute {earliest_mins} on is no window; it lasts 1 or more, from 0 on."
         )
     begins = _kernels.starts(float(duration_mins), float(earliest_mins), float(latest_end_mins), carbon.size)
     ends = begins + duration_mins

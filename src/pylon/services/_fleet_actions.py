@@ -13,7 +13,7 @@ from pylon.agents.contract import Draft
 from pylon.agents.jobs import instant
 from pylon.errors import NotFound, Refused
 from pylon.ontology import actions
-from pylon.ontology.calendar import HALF_HOUR
+from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.deciding import LoadLimit, StorageDispatch
 from pylon.ontology.enums import DataCentreStatus, DecisionType, StorageStatus, WorkloadStatus
 from pylon.ontology.fleet import DataCentre, StorageAsset
@@ -145,7 +145,7 @@ def _dispatch(desk: Desk, given: actions.DispatchStorage, asked: Asked) -> None:
     if given.schedule[0].starts_at + HALF_HOUR <= desk.now:
         detail = f"The half hour at {given.schedule[0].starts_at:%Y-%m-%d %H:%M} UTC has ended."
         raise Refused.because("not_past", f"{detail} Begin with the present one or later.")
-    _must_be_possible(asset, given.schedule)
+    _must_be_possible(desk, asset, given.schedule)
     most = max(Decimal(0), *(one.power_mw for one in given.schedule))
     why = f" Reason given: {given.reason}" if given.reason else ""
     hours = f"{len(given.schedule)} half hours"
@@ -174,7 +174,7 @@ def _dispatch(desk: Desk, given: actions.DispatchStorage, asked: Asked) -> None:
     desk.forget()
 
 
-def _must_be_possible(asset: StorageAsset, schedule: Sequence[actions.PowerAt]) -> None:
+def _must_be_possible(desk: Desk, asset: StorageAsset, schedule: Sequence[actions.PowerAt]) -> None:
     """Refuse a schedule beyond the asset's rates, or for which it would be too full or too empty."""
     taken, given = asset.max_charge_rate_mw, asset.max_discharge_rate_mw
     for one in schedule:
@@ -186,19 +186,24 @@ def _must_be_possible(asset: StorageAsset, schedule: Sequence[actions.PowerAt]) 
     if asset.current_charge_mwh is None:
         detail = f"How much {asset.asset_id} holds is not known, so what it can give is not either."
         raise Refused.because("charge_known", detail, asset_id=asset.asset_id)
-    first = schedule[0].starts_at
-    wanted = np.zeros((schedule[-1].starts_at - first) // HALF_HOUR + 1)
+    start, first, last = floor(desk.now), schedule[0].starts_at, schedule[-1].starts_at
+    wanted = np.zeros((last - start) // HALF_HOUR + 1)
+    for row in desk.transaction.all("schedules_ahead", operator_id=desk.operator_id, start=start):
+        if row["storage_asset_id"] == asset.id and row["starts_at"] < first:
+            wanted[(row["starts_at"] - start) // HALF_HOUR] = row["power_mw"]
     for one in schedule:
-        wanted[(one.starts_at - first) // HALF_HOUR] = float(one.power_mw)
-    nothing_priced = np.full(wanted.size, np.nan)
+        wanted[(one.starts_at - start) // HALF_HOUR] = float(one.power_mw)
     done = batteries.follow(
-        _battery(asset), wanted, nothing_priced, np.full(wanted.size, _HOURS), decimals=_DECIMALS
+        _battery(asset),
+        wanted,
+        np.full(wanted.size, np.nan),  # at what prices is of no matter here
+        np.full(wanted.size, _HOURS),
+        decimals=_DECIMALS,
     )
-    short = np.flatnonzero(np.abs(done.power_mw - wanted) > _NEAR_MW)
-    if short.size:
-        at = int(short[0])
-        detail = f"{asset.asset_id} can do {done.power_mw[at]:.3f} MW then, not {wanted[at]:.3f} MW"
-        raise _impossible("state_of_charge", asset, first + at * HALF_HOUR, detail)
+    for at in np.flatnonzero(np.abs(done.power_mw - wanted) > _NEAR_MW).tolist():
+        if start + at * HALF_HOUR >= first:
+            detail = f"{asset.asset_id} can do {done.power_mw[at]:.3f} MW then, not {wanted[at]:.3f} MW"
+            raise _impossible("state_of_charge", asset, start + at * HALF_HOUR, detail)
 
 
 def _battery(asset: StorageAsset) -> Battery:

@@ -92,28 +92,19 @@ def find_windows(
 
     Raises `Invalid` when no window of that length ends by then.
     """
-    start = floor(now)
-    duration = timedelta(minutes=round(hours * 60))
-    earliest = start + -(-(now - start) // _MINUTE) * _MINUTE
-    end = min(by or start + AHEAD, start + AHEAD)
-    if earliest + duration > end:
-        raise Invalid(
-            f"No window of {hours:g} hours that begins now or later ends by {end:%Y-%m-%d %H:%M} UTC. "
-            f"Valid: fewer hours, or a later time; signals reach to {start + AHEAD:%Y-%m-%d %H:%M} UTC."
-        )
+    span = _Span.of(now, hours, by)
     with database.as_reader(operator_id) as transaction:
         weighing = _weighing(transaction, operator_id)
-        grid = _Grid.read(transaction, start)
+        grid = _Grid.read(transaction, span.start)
         names = {
             row["region_id"]: row["short_name"] for row in transaction.all("regions") if not row["is_aggregate"]
         }
     numbers = list(names) if region is None else [region]
-    span = _Span(start, earliest, end, duration)
     found = [_region(grid, weighing, span, number, names[number], top) for number in numbers]
     return WindowList(
         as_of=now,
-        hours=duration / timedelta(hours=1),
-        by=end,
+        hours=span.duration / timedelta(hours=1),
+        by=span.end,
         carbon_price_gbp_t=weighing.carbon_price_gbp_t,
         stress_price_gbp_mwh=weighing.stress_price_gbp_mwh,
         contains_simulated=any(one.simulated for row in found for one in (*row.greenest, *row.cheapest)),
@@ -129,6 +120,19 @@ class _Span:
     earliest: datetime
     end: datetime
     duration: timedelta
+
+    @classmethod
+    def of(cls, now: datetime, hours: float, by: datetime | None) -> _Span:
+        start = floor(now)
+        duration = timedelta(minutes=round(hours * 60))
+        earliest = start + -(-(now - start) // _MINUTE) * _MINUTE
+        end = min(by or start + AHEAD, start + AHEAD)
+        if earliest + duration > end:
+            raise Invalid(
+                f"No window of {hours:g} hours that begins now or later ends by {end:%Y-%m-%d %H:%M} UTC. "
+                f"Valid: fewer hours, or a later time; signals reach to {start + AHEAD:%Y-%m-%d %H:%M} UTC."
+            )
+        return cls(start, earliest, end, duration)
 
     def minutes(self, at: datetime) -> float:
         return (at - self.start) / _MINUTE

@@ -10,8 +10,10 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.agents import reasons
+from pylon.agents.contract import Draft
 from pylon.errors import NotFound
 from pylon.ontology.enums import DecisionType
+from pylon.services.recompute_decision import recompute
 from pylon.store.database import Database, Transaction
 
 __all__ = ["Decision", "DecisionPage", "Explanation", "decision", "explain_decision", "list_decisions"]
@@ -82,6 +84,9 @@ class Explanation(BaseModel):
         description="Limits that were looked at, and how many options each refused"
     )
     outcome: dict[str, Any] | None = Field(description="What came of it; null until that is known")
+    recomputes: bool | None = Field(
+        description="Whether the decision, made again from what it recorded, is the same; null: it was not worked out"
+    )
     is_simulated: bool
 
 
@@ -127,6 +132,7 @@ def explain_decision(database: Database, operator_id: UUID, name: str) -> Explan
     with database.as_reader(operator_id) as transaction:
         row = _find(transaction, operator_id, name)
         outcome = transaction.one("outcome_of", operator_id=operator_id, id=row["id"])
+        again = recompute(transaction, operator_id, row)
     options = row["alternatives_considered"]
     return Explanation(
         decision_id=row["decision_id"],
@@ -141,7 +147,30 @@ def explain_decision(database: Database, operator_id: UUID, name: str) -> Explan
         },
         limits=row["constraints_evaluated"].get("limits", []),
         outcome=outcome,
+        recomputes=None if again is None else _is_same(row, again),
         is_simulated=row["is_simulated"],
+    )
+
+
+def _is_same(row: Mapping[str, Any], again: Draft) -> bool:
+    """Return whether a decision made again says what was stored."""
+    stored = (
+        row["decision_type"],
+        row["reasoning"],
+        row["constraints_evaluated"],
+        row["alternatives_considered"],
+        row["carbon_saved_gco2"],
+        row["cost_saved_gbp"],
+        row["flexibility_contribution_mw"],
+    )
+    return stored == (
+        again.decision_type,
+        again.reasoning,
+        again.constraints,
+        again.alternatives,
+        again.carbon_saved_gco2,
+        again.cost_saved_gbp,
+        again.flexibility_contribution_mw,
     )
 
 

@@ -27,7 +27,7 @@ from pylon.store.database import Database, Transaction
 __all__ = ["AHEAD", "OF_THE_MOMENT", "live_state", "past_state", "snapshot"]
 
 _MOST_WORKLOADS = 1000
-_MOST_DECISIONS = 100
+_MOST_DECISIONS = 50
 _MOST_STATES = 100
 
 _NATIONAL = (
@@ -150,7 +150,11 @@ def _tenant_objects(transaction: Transaction, operator_id: UUID, start: datetime
         "ComputeWorkload": read(
             ComputeWorkload, without={"status": FINAL}, order_by=["-created_at", "id"], limit=_MOST_WORKLOADS
         ),
-        "OrchestrationDecision": read(OrchestrationDecision, order_by=["-decided_at", "id"], limit=_MOST_DECISIONS),
+        # `content` says the other columns once more, as the bytes that are hashed.
+        "OrchestrationDecision": read(
+            OrchestrationDecision, order_by=["-seq"], limit=_MOST_DECISIONS, omitted=["content"]
+        ),
+        "LoadLimit": transaction.all("limits_ahead", operator_id=operator_id, start=start, end=start + AHEAD),
     }
 
 

@@ -80,15 +80,16 @@ def read(
     without: Mapping[str, Sequence[str]] | None = None,
     order_by: Sequence[str] = ("id",),
     limit: int | None = None,
+    omitted: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Return rows as plain values (numbers for decimals), secrets left out.
+    """Return rows as plain values (numbers for decimals), secrets and the `omitted` columns left out.
 
     `without` leaves out rows whose column has one of the values; `order_by` names columns, with a minus sign for
     the largest first. A tenant's table is filtered by `operator_id` beside the row security that enforces it.
     Raises `KeyError` for a column that the row type does not declare.
     """
     conditions, values = _conditions(row_type, without)
-    text = f"select {_shown(row_type)} from public.{row_type.table.name}{conditions}"  # noqa: S608
+    text = f"select {_shown(row_type, tuple(omitted))} from public.{row_type.table.name}{conditions}"  # noqa: S608
     text += f" order by {', '.join(_ordered(row_type, name) for name in order_by)}"
     text += f" limit {int(limit)}" if limit is not None else ""
     rows = transaction.statement(text.encode(), operator_id=operator_id, **values).fetchall()
@@ -131,8 +132,9 @@ def _insert(row_type: type[Row]) -> bytes:
 
 
 @cache
-def _shown(row_type: type[Row]) -> str:
-    return ", ".join(f'"{spec.name}"' for spec in columns.of(row_type) if not spec.is_secret)
+def _shown(row_type: type[Row], omitted: tuple[str, ...]) -> str:
+    shown = (spec.name for spec in columns.of(row_type) if not spec.is_secret and spec.name not in omitted)
+    return ", ".join(f'"{name}"' for name in shown)
 
 
 def _conditions(

@@ -232,7 +232,10 @@ where w.operator_id = %(operator_id)s and w.is_simulated
                   where d.operator_id = w.operator_id and d.workload_id = w.id);
 
 -- name: purge_storage
-delete from public.storage_assets a where a.operator_id = %(operator_id)s and a.is_simulated;
+delete from public.storage_assets a
+where a.operator_id = %(operator_id)s and a.is_simulated
+  and not exists (select from public.orchestration_decisions d
+                  where d.operator_id = a.operator_id and d.storage_asset_id = a.id);
 
 -- name: purge_agents
 delete from public.agents a
@@ -512,7 +515,9 @@ where operator_id = %(operator_id)s and starts_at >= %(start)s
 order by storage_asset_id, starts_at;
 
 -- name: limits_ahead
-select * from public.load_limits
+select id, operator_id, data_centre_id, starts_at, ends_at, max_power_mw::float8 as max_power_mw, reason, decision_id,
+       is_simulated, created_at
+from public.load_limits
 where operator_id = %(operator_id)s and starts_at < %(end)s and (ends_at is null or ends_at > %(start)s)
 order by starts_at, id;
 

@@ -8,7 +8,8 @@ import pytest
 from pylon.agents import contract
 from pylon.errors import Invalid, NotFound
 from pylon.ontology.calendar import HALF_HOUR
-from pylon.ontology.enums import AgentType
+from pylon.ontology.compute import ComputeWorkload
+from pylon.ontology.enums import AgentType, DecisionType, WorkloadStatus
 from tests.doubles import views
 
 
@@ -54,3 +55,58 @@ def test_a_view_knows_its_sites_by_id():
     view = views.view(a, b)
     assert [view.site(one.id) for one in view.sites] == [0, 1]
     assert view.site(UUID(int=7)) is None
+
+
+def test_between_them_agents_reach_every_type_of_decision():
+    a, b = views.site("A", 1, base_load_mw=2), views.site("B", 2, base_load_mw=2)
+    carbon = {"A": [300.0] * 12 + [60.0], "B": 200.0}
+
+    def job(name: str, **values: object) -> ComputeWorkload:
+        return views.workload(name, **{"origin_dc_id": a.id, "allowed_region_ids": [1], **values})
+
+    arriving = [
+        job("renewable"),
+        job("shift", allowed_region_ids=[1, 2], deferral_window_mins=0),
+        job("accept", deferral_window_mins=0),
+        job("too dear", max_price_gbp=1),
+        job("too dirty", carbon_cap_gco2=1),
+        job("nowhere", allowed_region_ids=[9]),
+    ]
+    held = job("held", status=WorkloadStatus.QUEUED, power_kw=4000, duration_mins=240)
+    bookings = {"held": views.booking(a, views.view(a).half_hour(1), 240)}
+    lifted = views.limit(
+        b,
+        5,
+        views.NOW + timedelta(hours=2),
+        views.NOW + timedelta(hours=4),
+        reason="Grid stress 0.9",
+        decision_id=bookings["held"].decision_id,
+    )
+    seen = [
+        views.view(
+            a,
+            b,
+            carbon=carbon,
+            stress=[0.9] * 4 + [0.1],
+            workloads=[*arriving, held],
+            bookings=bookings,
+            limits=[lifted],
+        ),
+        views.view(a, price=[200.0] * 12 + [20.0], workloads=[job("price")]),
+        views.view(a, carbon=[300.0] * 12 + [150.0], workloads=[job("carbon")]),
+        views.view(
+            a,
+            b,
+            price=[20.0, 200.0] * 40,
+            stress=[1.0] * 3 + [0.1],
+            workloads=[job("stress")],
+            assets=[views.asset("BESS", 1)],
+        ),
+    ]
+    reached = {
+        proposal.draft.decision_type
+        for view in seen
+        for program in contract.discover()
+        for proposal in program.run(view, views.agent(program.agent_type))
+    }
+    assert reached == set(DecisionType)

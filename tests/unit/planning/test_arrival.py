@@ -14,7 +14,7 @@ import pytest
 from pylon.errors import Invalid
 from pylon.planning import arrival
 from pylon.planning.arrival import LIMITS, SiteRefusal
-from pylon.planning.field import Field, Job, Option, Terms, Weights
+from pylon.planning.field import Field, Job, Option, Weights
 
 NAN = math.nan
 WEIGHTS = Weights(carbon_price_gbp_t=100.0, stress_price_gbp_mwh=20.0)
@@ -83,7 +83,7 @@ class Brute:
     def sums(self, site, spans):
         mwh_per_min = self.job.it_power_mw * self.field.pue[site] / 60
         names = ("price_gbp_mwh", "carbon_gco2_kwh", "scarcity_gbp_mwh")
-        found = {name: 0.0 for name in (*names, "stress")}
+        found = dict.fromkeys((*names, "stress"), 0.0)
         for column, mins in self.minutes(spans):
             for name in names:
                 found[name] += (
@@ -104,7 +104,7 @@ class Brute:
         total += 0.0 if site == job.origin else job.migration_gbp
         return total + job.wait_gbp_per_hour * (spans[-1][1] - job.duration_mins - job.arrived_mins) / 60
 
-    def limits(self, site, spans):
+    def limits(self, site, spans):  # noqa: C901 - one branch a limit
         """Yield every limit that forbids an option."""
         job, field = self.job, self.field
         if not job.allowed[site]:
@@ -241,7 +241,7 @@ def a_case(seed: int) -> tuple[Job, Field, Weights]:
     return job, field, Weights(carbon_price_gbp_t=dice.choice([0, 100]), stress_price_gbp_mwh=dice.choice([0, 20]))
 
 
-@pytest.mark.parametrize("block", range(30))
+@pytest.mark.parametrize("block", range(25))
 def test_the_choice_is_that_of_brute_force(block: int) -> None:
     for seed in range(100 * block, 100 * block + 100):
         case = a_case(seed)
@@ -288,7 +288,7 @@ def without_none(counts, zeros=True):
 
 def test_the_price_to_fit_is_the_least_that_lets_an_option_through() -> None:
     negotiated = collections.Counter()
-    for seed in range(3000):
+    for seed in range(2000):
         job, field, weights = a_case(seed)
         placement, brute = arrival.place(job, field, weights), Brute(job, field, weights)
         if placement.binding not in ("max_price", "value"):
@@ -492,21 +492,21 @@ def test_a_field_without_sites_places_nothing() -> None:
 def test_a_search_that_ends_early_says_so() -> None:
     dice = np.random.default_rng(3)
     found = []
-    for _ in range(40):
+    for _ in range(12):
         price, carbon = dice.uniform(0, 200, (1, 97)), dice.uniform(0, 300, (1, 97))
         job = a_job(
             sites=1,
-            duration_mins=1200,
+            duration_mins=480,
             latest_end_mins=2910.0,
             interruptible=True,
-            carbon_cap_gco2_kwh=110.0,
-            max_price_gbp=900.0,
+            carbon_cap_gco2_kwh=90.0,
+            max_price_gbp=0.6 * 8 * 60,
         )
-        placement = arrival.place(job, a_field(1, 97, price_gbp_mwh=price, carbon_gco2_kwh=carbon), WEIGHTS)
+        field = a_field(1, 97, price_gbp_mwh=price, carbon_gco2_kwh=carbon, stress=dice.uniform(0, 1, 97))
+        placement = arrival.place(job, field, Weights(carbon_price_gbp_t=0, stress_price_gbp_mwh=500))
         found.append(placement.is_exact)
-        if placement.chosen:
-            assert placement.chosen.refused_by is None
-    assert True in found
+        assert placement.chosen.refused_by is None
+    assert set(found) == {True, False}
 
 
 @pytest.mark.parametrize(
