@@ -377,6 +377,8 @@ export interface ComputeWorkload {
   plan_id: string | null;
   /** Where the job is in its life */
   status: WorkloadStatus;
+  /** Why it has this status, where whoever gave it said so */
+  status_reason: string | null;
   /** IT energy used [kWh] */
   actual_energy_kwh: number | null;
   /** Carbon emitted [gCO2] */

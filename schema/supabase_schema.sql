@@ -604,6 +604,7 @@ create table if not exists public.compute_workloads (
     scheduled_start timestamptz,
     plan_id uuid,
     status public.workload_status not null default 'PENDING',
+    status_reason text,
     actual_energy_kwh numeric(14,2),
     actual_carbon_gco2 numeric(16,2),
     actual_cost_gbp numeric(14,4),
@@ -656,6 +657,7 @@ comment on column public.compute_workloads.value_gbp is 'Value of the compute, l
 comment on column public.compute_workloads.scheduled_start is 'When the job is to start';
 comment on column public.compute_workloads.plan_id is 'The plan that placed the job';
 comment on column public.compute_workloads.status is 'Where the job is in its life';
+comment on column public.compute_workloads.status_reason is 'Why it has this status, where whoever gave it said so';
 comment on column public.compute_workloads.actual_energy_kwh is 'IT energy used [kWh]';
 comment on column public.compute_workloads.actual_carbon_gco2 is 'Carbon emitted [gCO2]';
 comment on column public.compute_workloads.actual_cost_gbp is 'Energy cost [GBP]';

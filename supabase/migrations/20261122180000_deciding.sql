@@ -23,6 +23,9 @@ alter table public.orchestration_decisions
     add constraint orchestration_decisions_storage_asset_id_fkey foreign key (operator_id, storage_asset_id) references public.storage_assets (operator_id, id) on delete restrict;
 create index orchestration_decisions_operator_id_storage_asset_id_idx on public.orchestration_decisions (operator_id, storage_asset_id);
 
+alter table public.compute_workloads add column status_reason text;
+comment on column public.compute_workloads.status_reason is 'Why it has this status, where whoever gave it said so';
+
 create table public.chain_heads (
     operator_id uuid not null,
     seq bigint not null default 0,

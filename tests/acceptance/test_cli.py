@@ -28,6 +28,13 @@ COMMANDS = (
     ("status",),
     ("signals",),
     ("import",),
+    ("decide",),
+    ("demo",),
+    ("report",),
+    ("audit",),
+    ("audit", "verify"),
+    ("audit", "export"),
+    ("audit", "heads"),
     ("settings",),
     ("doctor",),
     ("purge",),
@@ -88,7 +95,7 @@ def test_help_teaches_every_command(here, words):
 
 
 def test_no_command_that_is_shown_lacks_a_line_of_help(here):
-    for words in ((), ("db",)):
+    for words in ((), ("db",), ("audit",)):
         shown = re.findall(r"^│ (\w+) {2,}(\S.*?) *│$", here(*words, "--help").out.partition("Commands")[2], re.M)
         assert {(*words, name) for name, _ in shown} == {
             c for c in COMMANDS if len(c) == len(words) + 1 and c[:-1] == words

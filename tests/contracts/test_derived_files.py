@@ -37,7 +37,7 @@ def test_all_of_them_are_there() -> None:
         "schema/openapi.json",
         *(
             f"docs/reference/{name}.md"
-            for name in ("api", "errors", "links", "object-types", "records", "settings", "sources")
+            for name in ("actions", "api", "errors", "links", "object-types", "records", "settings", "sources")
         ),
     }
 

@@ -25,6 +25,8 @@ LOGS = {
     "public.signal_vintages": "half_hour_values = '{0}'",
     PARTITION: "half_hour_values = '{0}'",
 }
+# Emptying a table that others name is refused for that before its own trigger is asked.
+REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.FeatureNotSupported)
 CHANGES = ("update {log} set {change}", "delete from {log}", "truncate {log}", "truncate {log} cascade")
 
 Session = psycopg.Connection[Any]
@@ -86,7 +88,7 @@ def test_nobody_changes_removes_or_empties_a_log(
     who: str, log: str, cluster: Cluster, filled: tuple[str, Tenant]
 ) -> None:
     for change in CHANGES:
-        with session_of(who, cluster, filled) as session, pytest.raises(psycopg.errors.InsufficientPrivilege):
+        with session_of(who, cluster, filled) as session, pytest.raises(REFUSED):
             session.execute(change.format(log=log, change=LOGS[log]).encode())
 
 

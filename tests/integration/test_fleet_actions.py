@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -416,6 +417,25 @@ def test_an_operator_changes_itself_alone(bare: Acting, tenants: Tenants) -> Non
     with pytest.raises(Conflict, match="email"):
         theirs.do("update_operator", email="a@example.org")
     assert theirs.rows("select email from public.operators") == [{"email": None}]
+
+
+def test_another_operator_is_entered_once_and_acts_for_itself(bare: Acting) -> None:
+    given = {"name": "Acme", "operator_type": "AGGREGATOR", "email": "a@example.org", "metadata": {"a": 1}}
+    tried = bare.do("register_operator", given, key="k", dry_run=True)
+    done = bare.do("register_operator", given, key="k")
+    (entered,) = done.changed["Operator"]
+    assert tried.changed["Operator"][0]["id"] == entered["id"] != str(bare.operator_id)
+    again = bare.do("register_operator", given, key="k")
+    assert (again.replayed, again.changed) == (True, done.changed)
+    with pytest.raises(Conflict, match="other parameters"):
+        bare.do("register_operator", {**given, "name": "Acme 2"}, key="k")
+    with pytest.raises(Conflict, match="email"):
+        bare.do("register_operator", given)
+    other = Acting(bare.database, UUID(entered["id"]))
+    other.do("register_data_centre", dc_id="THEIRS", name="T", region=1, pue=1, total_capacity_mw=1)
+    assert other.rows("select name, email from public.operators") == [{"name": "Acme", "email": "a@example.org"}]
+    assert bare.rows("select dc_id from public.data_centres") == [{"dc_id": "LEEDS-1"}]
+    assert bare.rows("select name from public.operators") == [{"name": "Operator A"}]
 
 
 def test_the_secret_of_an_operator_survives_a_change(bare: Acting, superuser: Any) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -20,6 +22,7 @@ from pylon.ontology.enums import AgentStatus, AgentType, DecisionType, WorkloadS
 from pylon.ontology.identity import derived_uuid, uuid7
 from pylon.services import _agent_states
 from pylon.services.desk import Call, opened
+from pylon.services.recompute_decision import recompute
 from pylon.services.run_agents import LEASE, Round, run_agents
 from pylon.services.view_fleet import Views
 from pylon.settings import Settings
@@ -118,6 +121,22 @@ def test_a_round_places_what_waits_and_every_agent_ends_at_rest(fleet: Fleet) ->
     assert done.carbon_saved_kg == pytest.approx(float(sum(row["carbon_saved_gco2"] or 0 for row in logged)) / 1000)
 
 
+def test_every_decision_of_a_round_recomputes_from_what_it_kept(fleet: Fleet) -> None:
+    fleet.round()
+    rows = fleet.rows("select * from public.orchestration_decisions order by seq")
+    assert len(rows) > 20
+    with fleet.database.as_reader(fleet.operator_id) as transaction:
+        for row in rows:
+            again = recompute(transaction, fleet.operator_id, row)
+            assert again is not None
+            assert again.reasoning == row["reasoning"]
+            assert json.loads(json.dumps(again.alternatives)) == row["alternatives_considered"]
+            assert json.loads(json.dumps(again.constraints)) == row["constraints_evaluated"]
+            for name in ("decision_type", "carbon_saved_gco2", "cost_saved_gbp", "flexibility_contribution_mw"):
+                made, logged = getattr(again, name), row[name]
+                assert made == (float(logged) if isinstance(logged, Decimal) else logged)
+
+
 def test_a_second_round_at_once_has_nothing_to_say(fleet: Fleet) -> None:
     fleet.round()
     again = fleet.round()
@@ -146,6 +165,7 @@ def test_an_agent_that_fails_is_in_error_and_the_others_have_their_turn(own: Fle
     own.submit("j")
     register(own, AgentType.CARBON_OPTIMIZER)
     set_config(own, superuser, "COMPUTE_ORCHESTRATOR", '{"no_such_weight": 1}')
+    own.now += timedelta(minutes=1)
     turns = {turn.agent_type: turn for turn in own.round().turns}
     failed = turns[AgentType.COMPUTE_ORCHESTRATOR]
     assert failed.error is not None
@@ -154,6 +174,7 @@ def test_an_agent_that_fails_is_in_error_and_the_others_have_their_turn(own: Fle
     assert own.states("COMPUTE_ORCHESTRATOR")[1:] == ["ERROR"]
     assert own.agents()["COMPUTE_ORCHESTRATOR"]["status"] == "ERROR"
     set_config(own, superuser, "COMPUTE_ORCHESTRATOR", "{}")
+    own.now += timedelta(minutes=1)
     assert {turn.error for turn in own.round().turns} == {None}
     assert own.states("COMPUTE_ORCHESTRATOR")[1:] == ["ERROR", "ACTIVE", "IDLE"]
 

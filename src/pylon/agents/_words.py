@@ -38,13 +38,11 @@ def headline(decision_type: DecisionType, inputs: Document, limits: Document, op
     return " ".join([*told, *_caveats(inputs)])
 
 
-def sentences(
-    decision_type: DecisionType, reasoning: str, inputs: Document, limits: Document, options: Document
-) -> list[str]:
+def sentences(reasoning: str, inputs: Document, limits: Document, options: Document) -> list[str]:
     """Return the reason, and then each figure behind it in a sentence."""
+    told = [reasoning]
     if "job" not in inputs or "chosen" not in options:
-        return [reasoning]
-    told = [headline(decision_type, inputs, limits, options)]
+        return told
     for name in ("chosen", "baseline", "standing"):
         if options.get(name) is not None:
             told.append(_terms(name, options[name]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -78,14 +79,14 @@ class View:
     sites: tuple[DataCentre, ...]
     regions: tuple[int, ...]
     """The region number of each site."""
-    workloads: tuple[ComputeWorkload, ...]
-    bookings: Mapping[UUID, Booking]
+    workloads: tuple[ComputeWorkload, ...] = ()
+    bookings: Mapping[UUID, Booking] = dataclasses.field(default_factory=dict)
     """By workload."""
-    assets: tuple[StorageAsset, ...]
-    asset_regions: tuple[int, ...]
-    schedules: Mapping[UUID, tuple[Scheduled, ...]]
+    assets: tuple[StorageAsset, ...] = ()
+    asset_regions: tuple[int, ...] = ()
+    schedules: Mapping[UUID, tuple[Scheduled, ...]] = dataclasses.field(default_factory=dict)
     """By storage asset: what it is to do from the present half hour on, in order."""
-    limits: tuple[LoadLimit, ...]
+    limits: tuple[LoadLimit, ...] = ()
     """Load limits that hold now or later."""
     simulated: tuple[str, ...]
     """Which of the quantities (carbon, price, stress) rest on simulated values in any half hour."""

@@ -125,7 +125,6 @@ def explain(decision: Mapping[str, Any]) -> list[str]:
     `decision` has the columns of `orchestration_decisions`.
     """
     return sentences(
-        DecisionType(decision["decision_type"]),
         str(decision["reasoning"]),
         decision["inputs"],
         decision["constraints_evaluated"],

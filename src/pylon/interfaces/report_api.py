@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query
+from pydantic import BeforeValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
 
+from pylon.interfaces.days import day
 from pylon.interfaces.runtime import Runtime
 from pylon.services.report import By, Report, report
 
 __all__ = ["add_report"]
 
-_FIRST, _LAST = date(2000, 1, 1), date(2099, 12, 31)
 
+def _day(text: Any) -> date | None:
+    try:
+        return day(text)
+    except ValueError as fault:  # which pydantic would put its own words before
+        raise PydanticCustomError("day", "{why}", {"why": str(fault)}) from None
+
+
+_Read = (BeforeValidator(_day), WithJsonSchema({"type": "string", "format": "date"}))
 _From = Annotated[
-    date | None,
-    Query(alias="from", ge=_FIRST, le=_LAST, description="First London day; six days before the last if not given"),
+    date | None, *_Read, Query(alias="from", description="First London day; seven days before the end if not given")
 ]
-_To = Annotated[
-    date | None, Query(alias="to", ge=_FIRST, le=_LAST, description="End, excluded: tomorrow if not given")
-]
+_To = Annotated[date | None, *_Read, Query(alias="to", description="End, excluded; tomorrow if not given")]
 _By = Annotated[By, Query(description="What the rows are")]
 
 

@@ -5,7 +5,6 @@ Like every command it imports what it needs when it runs.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from datetime import date
 from enum import StrEnum
@@ -16,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pylon.errors import Invalid
+from pylon.interfaces.days import day
 
 if TYPE_CHECKING:
     from pylon.services.report import Report
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["add_report", "print_report"]
 
 out = Console(highlight=False)
-
-_DAY = re.compile(r"20\d\d-\d\d-\d\d", re.ASCII)
 
 
 class _By(StrEnum):
@@ -80,11 +78,7 @@ def print_report(read: Report) -> None:
 
 
 def _day(option: str, text: str | None) -> date | None:
-    if text is None:
-        return None
     try:
-        if _DAY.fullmatch(text):
-            return date.fromisoformat(text)
-    except ValueError:
-        pass
-    raise Invalid(f"{option} {text[:60]!r} is not valid. Valid: a day of 2000 to 2099, such as 2026-11-22.")
+        return day(text)
+    except ValueError as fault:
+        raise Invalid(f"{option} {(text or '')[:60]!r} is not valid: it {fault}.") from None

@@ -68,19 +68,19 @@ def report_notes(report: Report) -> Iterator[str]:
             )
         if total.infeasible:
             yield (
-                f"{total.infeasible:,} {kind} workloads could not have run at once at their origin; what they "
-                f"saved ({_number(total.infeasible_carbon_saved_g / 1000)} kg, "
+                f"{total.infeasible:,} of the {kind} workloads could not have run at once at their origin; what "
+                f"they saved ({_number(total.infeasible_carbon_saved_g / 1000)} kg, "
                 f"GBP {_number(total.infeasible_cost_saved_gbp)}) is in no sum."
             )
         if total.unsettled:
-            yield f"{total.unsettled:,} {kind} workloads that ran are not settled yet: their signals are to come."
+            yield f"Not settled yet, since their signals are to come: {total.unsettled:,} of the {kind} workloads."
         if total.carbon_unknown or total.cost_unknown:
             yield (
                 f"Of the {kind} workloads {total.carbon_unknown:,} have no carbon and {total.cost_unknown:,} no "
                 "cost: a value was never known."
             )
         if total.storage_unvalued:
-            yield f"{total.storage_unvalued:,} {kind} half hours of storage lack a price or an intensity."
+            yield f"Half hours of {kind} storage that lack a price or an intensity: {total.storage_unvalued:,}."
         if total.cost_per_gpu_hour_gbp is not None:
             yield f"Energy of one GPU hour ({kind}): GBP {total.cost_per_gpu_hour_gbp:.4f}."
     if report.notice:

@@ -12,7 +12,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.cron import CronTrigger
@@ -20,6 +20,9 @@ from apscheduler.triggers.cron import CronTrigger
 from pylon.errors import LeaseHeld, PylonError
 from pylon.interfaces.runtime import Runtime
 from pylon.services.status import readiness
+
+if TYPE_CHECKING:
+    from pylon.services.execute import Executed
 
 __all__ = ["MINUTES", "SECOND", "timetable"]
 
@@ -40,7 +43,8 @@ async def timetable(runtime: Runtime) -> AsyncIterator[None]:
         timezone=UTC, job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": _GRACE_S}
     )
     scheduler.add_job(_run, CronTrigger(minute=MINUTES, timezone=UTC), args=[runtime, "timetable"])
-    scheduler.add_job(_execute, CronTrigger(second=SECOND, timezone=UTC), args=[runtime])
+    held: set[str] = set()
+    scheduler.add_job(_execute, CronTrigger(second=SECOND, timezone=UTC), args=[runtime, held])
     # The figure of the present half hour, on every data centre, moves on with the half hour.
     scheduler.add_job(_refresh_centres, CronTrigger(minute="0,30", timezone=UTC), args=[runtime])
     age_s = readiness(runtime.database, runtime.operator_id, runtime.clock()).data_age_s
@@ -74,8 +78,8 @@ async def _run(runtime: Runtime, trigger: str) -> None:
     await ended.wait()
 
 
-async def _execute(runtime: Runtime) -> None:
-    await asyncio.to_thread(_execute_and_log, runtime)
+async def _execute(runtime: Runtime, held: set[str]) -> None:
+    await asyncio.to_thread(_execute_every_minute, runtime, held)
 
 
 async def _refresh_centres(runtime: Runtime) -> None:
@@ -103,22 +107,34 @@ def _run_and_log(runtime: Runtime, trigger: str) -> bool:
     return True
 
 
-def _execute_and_log(runtime: Runtime) -> None:
-    """Carry out what is due, and have work placed anew whose site has closed before it could start."""
+def _execute_every_minute(runtime: Runtime, held: set[str]) -> None:
+    """Carry out what is due, and have work placed anew whose site has closed before it could start.
+
+    `held` is what was held a minute ago: the agents are asked once about a job, and again in their next round.
+    """
+    done = _execute_and_log(runtime)
+    newly_held = set(done.held) - held if done else set()
+    held.clear()
+    held.update(done.held if done else ())
+    if newly_held:
+        _decide_and_log(runtime, "held work")
+
+
+def _execute_and_log(runtime: Runtime) -> Executed | None:
+    """Carry out what is due; return what was done, or None when that failed."""
     try:
         done = runtime.execute()
     except PylonError as error:
         log.error("execution failed: %s", error.detail)
-        return
+        return None
     except Exception:  # the server must outlive a fault in one call
         log.exception("execution failed")
-        return
+        return None
     if done.did_anything:
         log.info("executed: %d started, %d completed, %d settled", done.started, done.completed, done.settled)
     for refusal in done.refusals:
         log.warning("execution refused: %s", refusal["detail"])
-    if done.held:
-        _decide_and_log(runtime, "held work")
+    return done
 
 
 def _decide_and_log(runtime: Runtime, trigger: str) -> None:

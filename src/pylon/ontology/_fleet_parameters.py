@@ -187,7 +187,10 @@ class OfferFlexibility(Parameters):
 
 
 class RegisterOperator(Parameters):
-    """Enter the operator that the call acts for."""
+    """Enter another operator of this database.
+
+    It acts for itself from then on, and none else does: PYLON_OPERATOR takes its id.
+    """
 
     name: Annotated[NewName, Field(description="Operator's name")]
     operator_type: Annotated[OperatorType, Field(description="What the operator runs")]

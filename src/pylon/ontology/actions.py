@@ -131,8 +131,6 @@ class ActionType:
             end = "" if said.endswith("?") and not more else "."
             raise Invalid(f"{self.name}: {said}{more}{end}", faults=faults) from None
 
-    read = parse
-
     def schema(self, *, refer: str = "#/$defs/{model}") -> dict[str, Any]:
         """Return the JSON schema of the parameters; a quantity has its `unit` beside its range.
 
@@ -303,12 +301,7 @@ _DECLARED = (
         Criterion("within_capacity", "The data centres named can draw that much together"),
         decisions=(_D.NEGOTIATE,),
     ),
-    _on(
-        "Operator",
-        "register_operator",
-        RegisterOperator,
-        Criterion("not_registered", "The operator that the call acts for has not been entered yet"),
-    ),
+    _on("Operator", "register_operator", RegisterOperator),
     _on("Operator", "update_operator", UpdateOperator),
     _on("Agent", "register_agent", RegisterAgent, _FREE),
     _on(

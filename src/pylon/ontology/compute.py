@@ -24,6 +24,7 @@ from pylon.ontology.types import (
     Scope,
     Sql,
     Table,
+    Text,
     Unit,
     Word,
 )
@@ -101,6 +102,9 @@ class ComputeWorkload(ObjectType):
     scheduled_start: Annotated[Instant | None, Field(description="When the job is to start")] = None
     plan_id: Annotated[UUID | None, Field(description="The plan that placed the job")] = None
     status: Annotated[WorkloadStatus, Field(description="Where the job is in its life")] = WorkloadStatus.PENDING
+    status_reason: Annotated[
+        Text | None, Field(description="Why it has this status, where whoever gave it said so")
+    ] = None
     actual_energy_kwh: Annotated[KilowattHours | None, Field(ge=0, description="IT energy used")] = None
     actual_carbon_gco2: Annotated[Grams | None, Field(ge=0, description="Carbon emitted")] = None
     actual_cost_gbp: Annotated[Pounds | None, Field(description="Energy cost")] = None

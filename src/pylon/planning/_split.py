@@ -22,8 +22,7 @@ __all__ = ["split"]
 
 PRICE_STEPS: Final = 20
 PRICE_TURNS: Final = 3 * CAPS  # each cap's price depends on the other's
-MOST_NODES: Final = 20_000  # of branching at one site, where it may give the choice
-SPARE_NODES: Final = 200  # and where it can only give an alternative
+MOST_NODES, SPARE_NODES = 20_000, 200  # of branching at a site that may give the choice, or an alternative only
 
 
 @compiled

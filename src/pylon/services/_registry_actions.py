@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -10,26 +12,40 @@ from pylon.agents import contract
 from pylon.errors import Refused
 from pylon.ontology import actions
 from pylon.ontology.agency import Agent, AgentState
+from pylon.ontology.canonical import digest
 from pylon.ontology.enums import AgentStatus
-from pylon.ontology.fleet import DataCentre, StorageAsset
+from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
+from pylon.ontology.identity import derived_uuid, uuid7
 from pylon.ontology.types import ObjectType
 from pylon.services import operators
-from pylon.services.desk import Asked, Desk, Handler
+from pylon.services.desk import Asked, Call, Desk, Handler
 from pylon.store import objects
 
-__all__ = ["HANDLERS"]
+__all__ = ["HANDLERS", "founding"]
 
+_SINCE: Final = datetime(2025, 1, 1, tzinfo=UTC)
+_ENTROPY_BYTES: Final = 10
 _AT_REST: Final = frozenset({AgentStatus.IDLE, AgentStatus.OFFLINE, AgentStatus.ERROR})
 
 T = TypeVar("T", bound=ObjectType)
 
 
-def _register_operator(desk: Desk, _: actions.RegisterOperator, _asked: Asked) -> None:
-    raise Refused.because(
-        "not_registered",
-        f"The operator {desk.operator_id} is entered already. Change it with update_operator.",
-        operator_id=str(desk.operator_id),
+def founding(call: Call, given: actions.RegisterOperator, key: str | None) -> Call:
+    """Return the call that enters a new operator: a transaction acts for one operator, here for the new one.
+
+    Under a key its id is always the same, so that it is entered once.
+    """
+    operator_id = (
+        uuid7(call.now, call.entropy(_ENTROPY_BYTES))
+        if key is None
+        else derived_uuid(_SINCE, "operator", str(call.operator_id), digest(key))
     )
+    operator = Operator(id=operator_id, created_at=call.now, updated_at=call.now, **given.model_dump())
+    return replace(call, operator_id=operator_id, founds=operator)
+
+
+def _register_operator(desk: Desk, _: actions.RegisterOperator, _asked: Asked) -> None:
+    desk.change(desk.remember(operators.operator_of(desk.transaction, desk.operator_id)))
 
 
 def _update_operator(desk: Desk, given: actions.UpdateOperator, _: Asked) -> None:

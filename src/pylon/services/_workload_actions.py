@@ -162,20 +162,22 @@ def _complete(desk: Desk, given: actions.CompleteWorkload, _: Asked) -> None:
 
 
 def _fail(desk: Desk, given: actions.FailWorkload, _: Asked) -> None:
-    _end(desk, given.job_id, _S.FAILED)
+    _end(desk, given, _S.FAILED)
 
 
 def _cancel(desk: Desk, given: actions.CancelWorkload, _: Asked) -> None:
-    _end(desk, given.job_id, _S.CANCELLED)
+    _end(desk, given, _S.CANCELLED)
 
 
-def _end(desk: Desk, job_id: str, status: WorkloadStatus) -> None:
+def _end(desk: Desk, given: actions.FailWorkload | actions.CancelWorkload, status: WorkloadStatus) -> None:
     """End a job before it is done. What it ran stays on record; what it was still to run is given up."""
-    workload = desk.workload(job_id)
+    workload = desk.workload(given.job_id)
     _must_become(workload, status)
     if workload.status is not _S.RUNNING:
         desk.clear(workload)
-    desk.change(workload.model_copy(update={"status": status, "completed_at": desk.now}))
+    desk.change(
+        workload.model_copy(update={"status": status, "status_reason": given.reason, "completed_at": desk.now})
+    )
     desk.forget()
 
 
@@ -199,7 +201,12 @@ def _book(desk: Desk, given: Booking, asked: Asked, status: WorkloadStatus) -> N
     desk.book(workload, centre, spans, decision_id)
     desk.change(
         workload.model_copy(
-            update={"status": status, "host_dc_id": centre.id, "scheduled_start": spans[0].starts_at}
+            update={
+                "status": status,
+                "status_reason": given.reason,
+                "host_dc_id": centre.id,
+                "scheduled_start": spans[0].starts_at,
+            }
         )
     )
 
@@ -218,7 +225,13 @@ def _set_aside(
     ended = desk.now if status is _S.FAILED else None
     desk.change(
         workload.model_copy(
-            update={"status": status, "host_dc_id": None, "scheduled_start": None, "completed_at": ended}
+            update={
+                "status": status,
+                "status_reason": given.reason,
+                "host_dc_id": None,
+                "scheduled_start": None,
+                "completed_at": ended,
+            }
         )
     )
 

@@ -21,7 +21,7 @@ from pylon.ontology.agency import Agent
 from pylon.ontology.calendar import floor
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.deciding import StorageDispatch, WorkloadPlacement
-from pylon.ontology.fleet import DataCentre, StorageAsset
+from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
 from pylon.ontology.identity import uuid7
 from pylon.ontology.types import ObjectType, Row
 from pylon.services.view_fleet import Views, needs, occupy, view_fleet
@@ -42,6 +42,8 @@ class Call:
     operator_id: UUID
     now: datetime
     entropy: Callable[[int], bytes] = field(repr=False)
+    founds: Operator | None = None
+    """The operator itself, where the action is the one that enters it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +72,8 @@ class Desk:
 
     def __init__(self, transaction: Transaction, views: Views, call: Call, *, whole: bool = False) -> None:
         """Lock the operator. With `whole` the view has workloads and storage, for a round of the agents."""
+        if call.founds is not None:
+            _found(transaction, call.founds)
         entered = transaction.one("enter_operator", operator_id=call.operator_id, now=call.now)
         assert entered is not None  # noqa: S101  the statement returns its row
         self.transaction = transaction
@@ -95,8 +99,8 @@ class Desk:
     @cached_property
     def view(self) -> View:
         """What agents decide on, with whatever has been booked here so far."""
-        operator_id = self.operator_id
-        kept = None if self._is_whole else self._views.take(operator_id, self._stamp, self._revision - 1)
+        operator_id, stamp = self.operator_id, self._stamp
+        kept = None if self._is_whole else self._views.take(operator_id, stamp, self._revision - 1)
         if kept is None:
             kept = view_fleet(self.transaction, operator_id, self.now, after_seq=self._seq, whole=self._is_whole)
         for row in (*kept.sites, *kept.assets, *kept.workloads):
@@ -343,6 +347,14 @@ class Desk:
 Handler = Callable[[Desk, Any, Asked], None]
 """How an action is carried out: its parameters as declared, and who asks. It looks at everything before it changes
 anything, so that one refused proposal leaves the desk as it was."""
+
+
+def _found(transaction: Transaction, operator: Operator) -> None:
+    """Enter the operator that the transaction acts for; one that was entered before, under the same key, stays."""
+    if not objects.add_missing(transaction, [operator]) and not objects.read(
+        transaction, Operator, operator_id=operator.id
+    ):
+        raise Conflict("An operator with this email is there already. Nothing was changed.")
 
 
 def _names_a_decision(kind: type[Row]) -> bool:

@@ -76,8 +76,8 @@ class Executed:
 
     started: int = 0
     completed: int = 0
-    held: int = 0
-    """Work that is due at a site that is not open: it waits to be placed anew."""
+    held: tuple[str, ...] = ()
+    """Jobs that are due at a site that is not open: they wait to be placed anew."""
     refusals: tuple[dict[str, Any], ...] = ()
     """Of what was due, what the state of things forbade, and why."""
     half_hours_metered: int = 0
@@ -103,7 +103,8 @@ def execute(database: Database, views: Views, call: Call, executor: Executor | N
     with database.as_reader(call.operator_id) as transaction:
         works = in_hand(transaction, call.operator_id, call.now)
         due = transaction.all("dispatches_due", operator_id=call.operator_id, now=call.now)
-    done = Executed(held=sum(_is_held(work, call.now) for work in works if runner.runs(work)))
+    held = [work.job_id for work in works if runner.runs(work) and _is_held(work, call.now)]
+    done = Executed(held=tuple(held))
     if due or _events(runner, works, call.now):
         done = _advance(database, views, call, runner, done)
     with database.as_actor(call.operator_id) as transaction:
@@ -143,7 +144,7 @@ def _advance(database: Database, views: Views, call: Call, runner: Executor, don
 
 def _perform(here: Desk, event: Event) -> list[dict[str, Any]]:
     """Perform one action at the desk and return why it was refused, if it was; nothing was changed then."""
-    parameters = actions.action(event.action).read({"job_id": event.job_id, "at": event.at})
+    parameters = actions.action(event.action).parse({"job_id": event.job_id, "at": event.at})
     try:
         HANDLERS[event.action](here, parameters, _EXECUTOR)
     except Refused as refused:

@@ -85,7 +85,7 @@ class Explanation(BaseModel):
     )
     outcome: dict[str, Any] | None = Field(description="What came of it; null until that is known")
     recomputes: bool | None = Field(
-        description="Whether the decision, made again from what it recorded, is the same; null: it was not worked out"
+        description="Whether the decision made again from what it recorded is the same; null: it was not worked out"
     )
     is_simulated: bool
 

@@ -6,6 +6,7 @@ is done: what was answered then is answered again.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -22,7 +23,7 @@ from pylon.services.desk import Asked, Call, Decided, Desk, opened
 from pylon.services.view_fleet import Views
 from pylon.store.database import Database, json_text
 
-__all__ = ["CLIENT", "HANDLERS", "Performed", "Taken", "carry_out", "perform"]
+__all__ = ["CLIENT", "HANDLERS", "Performed", "Taken", "carry_out", "perform", "taken"]
 
 HANDLERS = {**_workload_actions.HANDLERS, **_fleet_actions.HANDLERS, **_registry_actions.HANDLERS}
 
@@ -83,6 +84,8 @@ def perform(
     reasons where the state of things forbids it, and `Conflict` for a key that was used for something else.
     """
     parameters = actions.action(name).parse(given)
+    if isinstance(parameters, actions.RegisterOperator):
+        call = _registry_actions.founding(call, parameters, key)
     asked_for = digest([name, parameters.model_dump(mode="json")])
     try:
         with opened(database, views, call, dry_run=dry_run) as desk:
@@ -112,8 +115,9 @@ def carry_out(desk: Desk, proposal: Proposal, agent: Agent | None) -> None:
 def _performed(desk: Desk, name: str, dry_run: bool) -> Performed:
     changed: dict[str, list[dict[str, Any]]] = {}
     for row in desk.changed.values():
-        hidden = {spec.name for spec in columns.of(type(row)) if spec.is_secret}
-        changed.setdefault(type(row).__name__, []).append(row.model_dump(mode="json", exclude=hidden))
+        shown = {spec.name for spec in columns.of(type(row)) if not spec.is_secret}
+        values = {name: _plain(value) for name, value in row.model_dump(include=shown).items()}
+        changed.setdefault(type(row).__name__, []).append(values)
     return Performed(
         action=name,
         applied=not dry_run,
@@ -140,6 +144,10 @@ def taken(decision: Decided) -> Taken:
         effect=dict(decision.effect),
         is_simulated=draft.is_simulated,
     )
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value
 
 
 def _performed_before(desk: Desk, key: str, asked_for: str) -> Performed | None:

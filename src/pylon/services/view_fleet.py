@@ -79,37 +79,29 @@ def view_fleet(
     workloads nor storage: what one arrival is placed on. `after_seq` is the number of the operator's last decision.
     """
     start = floor(now)
-    end = start + AHEAD
-    signals = _Signals.read(transaction, operator_id, start, end)
+    signals = _Signals.read(transaction, operator_id, start, start + AHEAD)
     sites = [
         DataCentre.model_validate(row) for row in objects.read(transaction, DataCentre, operator_id=operator_id)
     ]
-    limits = [_limit(row) for row in transaction.all("limits_ahead", operator_id=operator_id, start=start, end=end)]
+    rows = transaction.all("limits_ahead", operator_id=operator_id, start=now, end=start + AHEAD)
+    limits = [LoadLimit.model_validate(row) for row in rows]
     placed = transaction.all("placed_work", operator_id=operator_id)
     field = _field(signals, sites, _room(sites, limits, placed, start))
     document = _document(start, signals, sites, field)
     key = digest(document)
     content = canonical_bytes(document).decode()
     transaction.run("keep_input", operator_id=operator_id, digest=key, content=content, now=now)
-    first = signals.national[0]
     view = View(
         now=now,
         starts_at=start,
         run_id=signals.run_id,
-        grid_signal_id=first["id"],
-        carbon_gco2_kwh=first["carbon_intensity_forecast"],
-        stress=first["grid_stress_score"],
-        price_gbp_mwh=first["wholesale_price_gbp_mwh"],
+        **_present(signals.national[0]),
         field=field,
         region_carbon=signals.regional,
         wholesale_gbp_mwh=tuple(row["wholesale_price_gbp_mwh"] for row in signals.national),
         sites=tuple(sites),
         regions=tuple(signals.numbers[site.region_id] for site in sites),
-        workloads=(),
         bookings=_bookings(placed),
-        assets=(),
-        asset_regions=(),
-        schedules={},
         limits=tuple(limits),
         simulated=signals.simulated,
         digest=key,
@@ -289,8 +281,14 @@ def _whole(transaction: Transaction, operator_id: UUID, view: View, signals: _Si
     )
 
 
-def _limit(row: Mapping[str, Any]) -> LoadLimit:
-    return LoadLimit.model_validate(row)
+def _present(signal: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the national signal of the present half hour, as the view names it."""
+    return {
+        "grid_signal_id": signal["id"],
+        "carbon_gco2_kwh": signal["carbon_intensity_forecast"],
+        "stress": signal["grid_stress_score"],
+        "price_gbp_mwh": signal["wholesale_price_gbp_mwh"],
+    }
 
 
 def _document(start: datetime, signals: _Signals, sites: Sequence[DataCentre], field: Field) -> dict[str, Any]:

@@ -471,8 +471,6 @@ select seq, prev_hash, hash, content from public.orchestration_decisions
 where operator_id = %(operator_id)s and seq between %(first)s and %(last)s
 order by seq limit %(limit)s;
 
--- Deciding.
-
 -- name: enter_operator
 -- Locks the operator until the transaction ends: its actions are performed one after another. The revision grows, so
 -- that whoever kept something of the operator in memory knows whether anything has been done since.
@@ -544,12 +542,6 @@ order by d.seq;
 -- name: workloads_called
 select * from public.compute_workloads where operator_id = %(operator_id)s and job_id = any(%(job_ids)s::text[]);
 
--- name: workload_decided
--- The decision that stands for a workload: the last one about it.
-select d.* from public.orchestration_decisions d
-where d.operator_id = %(operator_id)s and d.workload_id = %(workload_id)s
-order by d.seq desc limit 1;
-
 -- name: unplace
 delete from public.workload_placements
 where operator_id = %(operator_id)s and workload_id = any(%(workload_ids)s::uuid[]);
@@ -612,8 +604,6 @@ where operator_id = %(operator_id)s and key = %(key)s;
 -- name: remember_performed
 insert into public.idempotency_keys (operator_id, key, action, request_digest, response, created_at)
 values (%(operator_id)s, %(key)s, %(action)s, %(request_digest)s, %(response)s::jsonb, %(now)s);
-
--- Execution and outcomes.
 
 -- name: work_in_hand
 -- Work that is booked or runs, and work that ran and is not settled: when it was to run, where, and the half hours of

@@ -20,7 +20,7 @@ S = WorkloadStatus
 def propose(view: View, config: Optimizing | None = None) -> list[Proposal]:
     found = list(PROGRAM.propose(view, AGENT, config or Optimizing()))
     for proposal in found:
-        actions.action(proposal.action).read(proposal.parameters)
+        actions.action(proposal.action).parse(proposal.parameters)
     return found
 
 

@@ -32,7 +32,7 @@ def propose(view: View, config: Placing = CONFIG) -> list[Proposal]:
     """Return a round's proposals, each of which its action would take."""
     found = list(PROGRAM.propose(view, AGENT, config))
     for proposal in found:
-        actions.action(proposal.action).read(proposal.parameters)
+        actions.action(proposal.action).parse(proposal.parameters)
     return found
 
 

@@ -25,7 +25,7 @@ def propose(view: View, config: Offering = CONFIG, task: dict[str, Any] | None =
     agent = views.agent(AgentType.FLEXIBILITY_AGENT, current_task=task)
     found = list(PROGRAM.propose(view, agent, config))
     for proposal in found:
-        actions.action(proposal.action).read(proposal.parameters)
+        actions.action(proposal.action).parse(proposal.parameters)
         assert flexibility_agent.offer(json.loads(json.dumps(proposal.draft.inputs))) == proposal.draft
     return found
 

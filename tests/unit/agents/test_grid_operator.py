@@ -24,7 +24,7 @@ D, S = DecisionType, WorkloadStatus
 def propose(view: View, config: Guarding | None = None) -> list[Proposal]:
     found = list(PROGRAM.propose(view, AGENT, config or Guarding()))
     for proposal in found:
-        actions.action(proposal.action).read(proposal.parameters)
+        actions.action(proposal.action).parse(proposal.parameters)
         draft = proposal.draft
         make = grid_operator.scale_down if draft.decision_type is D.SCALE_DOWN else grid_operator.scale_up
         assert make(json.loads(json.dumps(draft.inputs))) == draft, "it recomputes from what it says it saw"

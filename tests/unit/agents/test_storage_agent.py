@@ -144,7 +144,7 @@ def power(proposal: Proposal) -> np.ndarray:
 def test_it_is_found_and_its_proposal_is_an_action_that_exists():
     assert contract.program(AgentType.STORAGE_AGENT) is PROGRAM
     proposal = the_proposal(a_view(an_asset()))
-    read = next(one for one in ACTIONS.values() if one.name == proposal.action).read(proposal.parameters)
+    read = next(one for one in ACTIONS.values() if one.name == proposal.action).parse(proposal.parameters)
     assert read.asset_id == "BESS-1"
     assert [float(one.power_mw) for one in read.schedule] == power(proposal).tolist()
     assert proposal.draft.decision_type is DecisionType.SCHEDULE_DISCHARGE

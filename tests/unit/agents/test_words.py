@@ -7,7 +7,6 @@ import pytest
 from pylon.agents import jobs, reasons
 from pylon.agents._words import headline, sentences
 from pylon.agents.jobs import Placing
-from pylon.ontology.enums import DecisionType
 from tests.doubles import views
 
 A, B = views.site("A", 12), views.site("B", 5)
@@ -101,4 +100,4 @@ def test_why_nothing_is_booked(view, values, said):
 
 
 def test_a_decision_whose_documents_are_of_another_kind_has_its_reason_alone():
-    assert sentences(DecisionType.SCALE_UP, "Because.", {"site": {}}, {}, {}) == ["Because."]
+    assert sentences("Because.", {"site": {}}, {}, {}) == ["Because."]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 import random
 
@@ -50,7 +51,7 @@ def test_the_best_window_is_the_best_of_all_minutes(seed: int) -> None:
             assert window.mean_price_gbp_mwh == pytest.approx(mean(price, window.begins, window.ends), nan_ok=True)
         assert [getattr(one, key) for one in listed] == sorted(getattr(one, key) for one in listed)
         in_time = sorted(listed, key=lambda one: one.begins)
-        assert all(one.ends <= other.begins for one, other in zip(in_time, in_time[1:], strict=False))
+        assert all(one.ends <= other.begins for one, other in itertools.pairwise(in_time))
 
 
 def test_greenest_and_cheapest_are_chosen_each_by_itself() -> None:
