@@ -17,6 +17,7 @@ from pylon.ontology.calendar import floor
 from pylon.ontology.identity import uuid7
 from pylon.services import ingest, operators
 from pylon.services.desk import Call
+from pylon.services.publish_heads import HEADS_FILE, publish_heads
 from pylon.services.reports import RunReport
 from pylon.services.view_fleet import Views
 from pylon.settings import Settings
@@ -79,6 +80,10 @@ class Runtime:
         return run_agents(
             self.database, self.views, self.call(), trigger=trigger, clock=self.clock, progress=progress
         )
+
+    def publish_heads(self) -> None:
+        """Write the head of the operator's log outside the database, if it has moved."""
+        publish_heads(self.database, self.operator_id, self.settings.home / HEADS_FILE, self.clock())
 
     def refresh_centres(self) -> None:
         """Bring every data centre's current carbon intensity to the present half hour."""

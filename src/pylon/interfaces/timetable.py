@@ -29,6 +29,8 @@ __all__ = ["MINUTES", "SECOND", "timetable"]
 log = logging.getLogger("pylon.timetable")
 
 MINUTES: Final = "12,42"
+HEADS_MINUTE: Final = 50
+"""Of every hour: the head of the log is written outside the database."""
 SECOND: Final = 5
 """Of every minute: what is due is carried out."""
 _GRACE_S = 15 * 60  # a machine that slept through a run catches up, once
@@ -47,6 +49,7 @@ async def timetable(runtime: Runtime) -> AsyncIterator[None]:
     scheduler.add_job(_execute, CronTrigger(second=SECOND, timezone=UTC), args=[runtime, held])
     # The figure of the present half hour, on every data centre, moves on with the half hour.
     scheduler.add_job(_refresh_centres, CronTrigger(minute="0,30", timezone=UTC), args=[runtime])
+    scheduler.add_job(_publish_heads, CronTrigger(minute=HEADS_MINUTE, timezone=UTC), args=[runtime])
     age_s = readiness(runtime.database, runtime.operator_id, runtime.clock()).data_age_s
     if age_s is None or age_s >= _HALF_HOUR_S:
         scheduler.add_job(_run, "date", run_date=datetime.now(UTC), args=[runtime, "start-up"])
@@ -87,6 +90,13 @@ async def _refresh_centres(runtime: Runtime) -> None:
         await asyncio.to_thread(runtime.refresh_centres)
     except PylonError as error:
         log.error("present carbon of the data centres: %s", error.detail)
+
+
+async def _publish_heads(runtime: Runtime) -> None:
+    try:
+        await asyncio.to_thread(runtime.publish_heads)
+    except PylonError as error:
+        log.error("head of the log: %s", error.detail)
 
 
 def _run_and_log(runtime: Runtime, trigger: str) -> bool:

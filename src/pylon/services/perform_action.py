@@ -116,7 +116,9 @@ def _performed(desk: Desk, name: str, dry_run: bool) -> Performed:
     changed: dict[str, list[dict[str, Any]]] = {}
     for row in desk.changed.values():
         shown = {spec.name for spec in columns.of(type(row)) if not spec.is_secret}
-        values = {name: _plain(value) for name, value in row.model_dump(include=shown).items()}
+        # Decimals would be texts in JSON; here they are numbers, as everywhere in the API.
+        numbers = {name: float(value) for name, value in row if isinstance(value, Decimal)}
+        values = {**row.model_dump(mode="json", include=shown), **numbers}
         changed.setdefault(type(row).__name__, []).append(values)
     return Performed(
         action=name,
@@ -144,10 +146,6 @@ def taken(decision: Decided) -> Taken:
         effect=dict(decision.effect),
         is_simulated=draft.is_simulated,
     )
-
-
-def _plain(value: Any) -> Any:
-    return float(value) if isinstance(value, Decimal) else value
 
 
 def _performed_before(desk: Desk, key: str, asked_for: str) -> Performed | None:

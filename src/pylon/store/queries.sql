@@ -200,7 +200,7 @@ with job as (
     select w.id, w.operator_id, w.host_dc_id, w.power_kw, w.status = 'RUNNING' as is_running,
            coalesce(w.started_at, w.scheduled_start, w.created_at) as begins, w.duration_mins
     from public.compute_workloads w
-    where w.status not in ('COMPLETED', 'FAILED', 'CANCELLED') and w.host_dc_id is not null
+    where w.status not in ('PENDING', 'COMPLETED', 'FAILED', 'CANCELLED') and w.host_dc_id is not null
       and (w.status = 'RUNNING' or w.scheduled_start is not null)
 ), placed as (
     select j.host_dc_id, j.power_kw, j.is_running, coalesce(p.starts_at, j.begins) as begins,
@@ -498,7 +498,8 @@ from public.compute_workloads w
 left join public.workload_placements p on p.operator_id = w.operator_id and p.workload_id = w.id
 where w.operator_id = %(operator_id)s and w.status not in ('COMPLETED', 'FAILED', 'CANCELLED')
   and (p.workload_id is not null
-       or (w.host_dc_id is not null and coalesce(w.started_at, w.scheduled_start) is not null))
+       or (w.host_dc_id is not null and w.status <> 'PENDING'
+           and coalesce(w.started_at, w.scheduled_start) is not null))
 order by w.id, starts_at;
 
 -- name: open_workloads
