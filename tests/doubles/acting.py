@@ -77,8 +77,8 @@ class Acting:
         rows = self.rows(f"select * from public.compute_workloads where job_id = '{job_id}'")
         return rows[0]
 
-    def run_pipeline(self) -> None:
-        """Fill the grid with simulated signals, as of now."""
+    def run_pipeline(self, synthetic: str = "off") -> None:
+        """Fill the grid with simulated signals, as of now; and a fleet, when `synthetic` is on."""
         this = pipeline.Run(
             run_id=uuid7(self.now, _entropy(10)),
             now=self.now,
@@ -86,7 +86,7 @@ class Acting:
             operator_id=self.operator_id,
             trigger="command",
         )
-        pipeline.run(self.database, Settings(grid="simulated", synthetic="off"), this)
+        pipeline.run(self.database, Settings.model_validate({"grid": "simulated", "synthetic": synthetic}), this)
 
 
 def acting(database: Database, operator_id: UUID, sites: Mapping[str, dict[str, Any]] = _SITES) -> Acting:

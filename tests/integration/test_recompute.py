@@ -10,12 +10,23 @@ from typing import Any
 
 import pytest
 
+from pylon.agents.contract import Draft
 from pylon.errors import Refused
+from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.enums import WorkloadUrgency
+from pylon.services.execute import execute
 from pylon.services.recompute_decision import recompute
+from pylon.services.run_agents import run_agents
+from pylon.store.database import Database
+from tests.conftest import Tenants
 from tests.doubles.acting import Acting
 
 ROUNDS = 10
+CALM = {"alert_stress": 0.99, "critical_stress": 1.0}
+NERVOUS = {
+    "GRID_OPERATOR": {"alert_stress": 0.02, "critical_stress": 0.05, "look_ahead_hours": 24},
+    "FLEXIBILITY_AGENT": {"offer_from_stress": 0.05, "look_ahead_hours": 24},
+}
 CARBON_FIRST = {
     "agent_id": "AGENT",
     "name": "Agent",
@@ -40,19 +51,44 @@ def test_a_thousand_decisions_recompute_from_what_they_say_they_saw(here: Acting
         for row in rows:
             again = recompute(transaction, here.operator_id, row)
             assert again is not None
-            said = {
-                "decision_type": row["decision_type"],
-                "constraints": row["constraints_evaluated"],
-                "alternatives": row["alternatives_considered"],
-                "carbon_saved_gco2": _number(row["carbon_saved_gco2"]),
-                "cost_saved_gbp": _number(row["cost_saved_gbp"]),
-                "reasoning": row["reasoning"],
-            }
-            assert {name: getattr(again, name) for name in said} == said, row["decision_id"]
+            assert _said(again) == _stored(row), row["decision_id"]
     types = Counter(row["decision_type"] for row in rows)
     assert len(types) >= 7, types
     assert any(row["constraints_evaluated"]["baseline_infeasible"] for row in rows)
     assert {_sign(row["cost_saved_gbp"]) for row in rows} >= {-1, 1}, "losses are said as losses"
+
+
+def test_every_agents_decisions_recompute(database: Database, tenants: Tenants) -> None:
+    """A few hours of the simulated fleet, with agents that mind more than usual."""
+    here = Acting(database, tenants.a.id)
+    here.run_pipeline(synthetic="on")
+    for row in here.rows("select agent_id, agent_type from public.agents"):
+        if config := NERVOUS.get(row["agent_type"]):
+            here.do("update_agent", agent_id=row["agent_id"], config=config)
+    _book_the_peak(here)
+    for _ in range(8):
+        execute(database, here.views, here.call)
+        done = run_agents(database, here.views, here.call, trigger="test", clock=lambda: here.now)
+        assert [turn.error for turn in done.turns if turn.error] == []
+        here.now += HALF_HOUR
+        here.run_pipeline(synthetic="on")
+        for row in here.rows("select agent_id from public.agents where agent_type = 'GRID_OPERATOR'"):
+            here.do(
+                "update_agent",
+                agent_id=row["agent_id"],
+                config=CALM if here.now.minute < 30 else NERVOUS["GRID_OPERATOR"],
+            )
+    rows = here.rows("select * from public.orchestration_decisions order by seq")
+    with database.as_reader(here.operator_id) as transaction:
+        for row in rows:
+            again = recompute(transaction, here.operator_id, row)
+            assert again is not None, row["decision_id"]
+            assert _said(again) == _stored(row), row["decision_id"]
+    types = Counter(row["decision_type"] for row in rows)
+    assert {"SCALE_DOWN", "SCALE_UP", "SCHEDULE_DISCHARGE", "NEGOTIATE", "SHIFT_REGION"} <= set(types), types
+    offers = [row for row in rows if row["effect"]["action"] == "offer_flexibility"]
+    assert all(row["flexibility_contribution_mw"] > 0 for row in offers)
+    assert offers
 
 
 def test_savings_and_totals_follow_from_the_terms_by_plain_arithmetic(here: Acting) -> None:
@@ -100,6 +136,16 @@ def _must_add_up(option: dict[str, Any], inputs: dict[str, Any], content: str) -
     assert option["total_gbp"] == pytest.approx(sum(terms.values()), abs=1e-6)
 
 
+def _book_the_peak(here: Acting) -> None:
+    """Book work by hand at a site that is flexible, for the hours in which the grid is tight."""
+    flexible = (
+        "select dc_id from public.data_centres where flexibility_rating > 0.2 order by total_capacity_mw desc"
+    )
+    here.submit("PEAK", power_kw=4000, duration_mins=180, origin=None)
+    at = here.now.replace(hour=16, minute=0, second=0)
+    here.do("shift_workload", job_id="PEAK", dc_id=here.rows(flexible)[0]["dc_id"], starts_at=at)
+
+
 def _job(here: Acting, draw: random.Random, job_id: str) -> dict[str, Any]:
     return {
         "job_id": job_id,
@@ -133,6 +179,29 @@ def _meddle(here: Acting, draw: random.Random, job_id: str) -> None:
         here.do(name, {"job_id": job_id, **given})
     except Refused:
         return  # it has ended, or there is no room then
+
+
+def _said(draft: Draft) -> tuple[Any, ...]:
+    return (
+        draft.decision_type,
+        draft.reasoning,
+        draft.constraints,
+        draft.alternatives,
+        draft.carbon_saved_gco2,
+        draft.cost_saved_gbp,
+        draft.flexibility_contribution_mw,
+    )
+
+
+def _stored(row: dict[str, Any]) -> tuple[Any, ...]:
+    numbers = ("carbon_saved_gco2", "cost_saved_gbp", "flexibility_contribution_mw")
+    return (
+        row["decision_type"],
+        row["reasoning"],
+        row["constraints_evaluated"],
+        row["alternatives_considered"],
+        *(_number(row[name]) for name in numbers),
+    )
 
 
 def _number(value: Any) -> float | None:

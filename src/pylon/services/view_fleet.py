@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -13,7 +14,7 @@ import numpy as np
 
 from pylon.agents.contract import Booking, Scheduled, Span, View
 from pylon.ontology.calendar import AHEAD, HALF_HOUR, floor, half_hours
-from pylon.ontology.canonical import canonical_bytes, digest
+from pylon.ontology.canonical import canonical_bytes
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.deciding import LoadLimit
 from pylon.ontology.enums import DataCentreStatus, WorkloadStatus
@@ -87,10 +88,9 @@ def view_fleet(
     limits = [LoadLimit.model_validate(row) for row in rows]
     placed = transaction.all("placed_work", operator_id=operator_id)
     field = _field(signals, sites, _room(sites, limits, placed, start))
-    document = _document(start, signals, sites, field)
-    key = digest(document)
-    content = canonical_bytes(document).decode()
-    transaction.run("keep_input", operator_id=operator_id, digest=key, content=content, now=now)
+    content = canonical_bytes(_document(start, signals, sites, field))
+    key = hashlib.sha256(content).hexdigest()
+    transaction.run("keep_input", operator_id=operator_id, digest=key, content=content.decode(), now=now)
     view = View(
         now=now,
         starts_at=start,
