@@ -28,6 +28,7 @@ __all__ = [
     "latest_end",
     "moment",
     "needs",
+    "occupy",
     "read",
     "spans_of",
     "with_room",
@@ -156,10 +157,18 @@ def with_room(field: Field, job: Job, site: int, spans: Iterable[tuple[float, fl
 
     It takes up room in the whole of every half hour that it touches.
     """
-    room = field.room.copy()
-    needed = needs(job, float(field.pue[site]))[:, None]
-    room[:, site, columns(spans, field.half_hours)] += -needed if taken else needed
+    room, needed = field.room.copy(), needs(job, float(field.pue[site]))
+    occupy(room, site, spans, needed if taken else -needed)
     return replace(field, room=room)
+
+
+def occupy(room: Floats, site: int, spans: Iterable[tuple[float, float]], needed: Floats) -> None:
+    """Take `needed` from the room (4, D, T) of a site in every half hour that the spans touch, in place.
+
+    Negative needs give it back. The room keeps to nine decimals, so that giving back what was taken leaves nothing.
+    """
+    held = columns(spans, room.shape[2])
+    room[:, site, held] = np.round(room[:, site, held] - needed[:, None], 9)
 
 
 def columns(spans: Iterable[tuple[float, float]], half_hours: int) -> list[int]:

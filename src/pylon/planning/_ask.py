@@ -1,4 +1,4 @@
-"""A field and a job as the kernels read them, checked; and what the kernels give back."""
+"""A field and a job as the kernels read them, checked: arrays of one type each, in one order."""
 
 from __future__ import annotations
 
@@ -9,26 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pylon.errors import Invalid
+from pylon.planning import _limits
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Field, Floats, Job, Weights
 
-__all__ = [
-    "CAPS",
-    "CELL",
-    "COST",
-    "ROWS",
-    "SEARCH_SLACK",
-    "SLACK",
-    "Ask",
-    "Bests",
-    "Cells",
-    "Codes",
-    "Items",
-    "Reading",
-    "read_field",
-    "read_job",
-]
+__all__ = ["CELL", "NUMBERS", "SEARCH_SLACK", "SLACK", "Ask", "Cells", "Codes", "Flags", "read_field", "read_job"]
 
 Codes: TypeAlias = NDArray[np.int64]
+Flags: TypeAlias = NDArray[np.bool_]
 
 CELL: Final = float(HALF_HOUR_MINS)
 
@@ -37,9 +24,35 @@ SLACK: Final = 1e-9
 SEARCH_SLACK: Final = SLACK / 2
 """The search is stricter, so that what it finds also measures so."""
 
-COST: Final = 0  # rows of Items.whole: what is made small, then what is taken of each cap
-CAPS: Final = 2  # carbon, and money
-ROWS: Final = 1 + CAPS
+NUMBERS: Final = (
+    "it_power_mw",
+    "gpus",
+    "cpu_cores",
+    "memory_gb",
+    "duration_mins",
+    "arrived_mins",
+    "earliest_mins",
+    "latest_end_mins",
+    "wait_gbp_per_hour",
+    "carbon_price_gbp_t",
+    "stress_price_gbp_mwh",
+    "carbon_cap_gco2_kwh",
+    "max_price_gbp",
+    "value_gbp",
+)
+"""What `Ask.numbers` holds, in this order: what the job takes of each of `RESOURCES` (power as IT), then the rest."""
+
+POWER_MW: Final = 0
+DURATION_MINS: Final = 4
+ARRIVED_MINS: Final = 5
+EARLIEST_MINS: Final = 6
+LATEST_END_MINS: Final = 7
+WAIT_GBP_PER_HOUR: Final = 8
+CARBON_PRICE: Final = 9
+STRESS_PRICE: Final = 10
+CARBON_CAP: Final = 11  # a cap that is not set is infinite
+MAX_PRICE: Final = 12
+VALUE: Final = 13
 
 
 class Cells(NamedTuple):
@@ -50,68 +63,29 @@ class Cells(NamedTuple):
     stress: Floats
     scarcity_gbp_mwh: Floats
     room: Floats
-    is_open: NDArray[np.bool_]
+    is_open: Flags
     pue: Floats
 
 
 class Ask(NamedTuple):
-    """A job, and what its operator weighs; a cap that is not set is infinite."""
+    """A job and what its operator weighs, in general and at each site."""
 
-    it_power_mw: float
-    gpus: float
-    cpu_cores: float
-    memory_gb: float
-    duration_mins: float
-    arrived_mins: float
-    earliest_mins: float
-    latest_end_mins: float
-    carbon_cap_gco2_kwh: float
-    max_price_gbp: float
-    value_gbp: float
-    migration_gbp: float
-    wait_gbp_per_hour: float
-    carbon_price_gbp_t: float
-    stress_price_gbp_mwh: float
+    numbers: Floats
+    """The number of each of `NUMBERS`."""
+    gates: Codes
+    """(D,). The limit that closes a whole site to the job; `_limits.NONE` where it may run."""
+    mwh_per_min: Floats
+    """(D,). Of the facility."""
+    moving_gbp: Floats
+    """(D,). What it costs to bring the job there."""
     origin: int
     is_interruptible: bool
-    allowed: NDArray[np.bool_]
 
-
-class Reading(NamedTuple):
-    """What one job finds in a field."""
-
-    rate_gbp_mwh: Floats
-    """(D, T). What an MWh costs, without migration and waiting."""
-    closed_by: Codes
-    """(D, T). The first limit that closes the cell."""
-    is_known: NDArray[np.bool_]
-    """(3,). Whether price, carbon and stress are known somewhere."""
-
-
-class Bests(NamedTuple):
-    """The best option of each of D sites; and in row D what it is compared with, running at once at origin."""
-
-    begins: Floats
-    """(D + 1, spans)."""
-    ends: Floats
-    sizes: Codes
-    """(D + 1,). How many spans a row has; 0: no option."""
-    costs: Floats
-    """(D,). Infinite without an option."""
-    refused: Codes
-    """(D, limits). How many options each limit was the first to forbid."""
-
-
-class Items(NamedTuple):
-    """The half hours that a job may use at one site, in order of time."""
-
-    columns: Codes
-    whole: Floats
-    """(ROWS, items). Cost and load of each half hour used whole; no load for a cap that is not set."""
-    last: Floats
-    """The same for the half hour that is the last of a split: used in part, and with all that the end decides."""
-    budgets: Floats
-    """(CAPS,). Infinite for a cap that is not set."""
+    def without_limit(self, number: int) -> Ask:
+        """Return the same with one of the caps not set."""
+        numbers = self.numbers.copy()
+        numbers[number] = inf
+        return self._replace(numbers=numbers)
 
 
 def read_field(field: Field) -> Cells:
@@ -139,48 +113,54 @@ def read_field(field: Field) -> Cells:
     return cells
 
 
-def read_job(job: Job, weights: Weights, sites: int) -> Ask:
-    """Return a job as the kernels read it, or raise `Invalid` when it is not one that could run."""
-    ask = Ask(
-        it_power_mw=float(job.it_power_mw),
-        gpus=float(job.gpus),
-        cpu_cores=float(job.cpu_cores),
-        memory_gb=float(job.memory_gb),
-        duration_mins=float(job.duration_mins),
-        arrived_mins=float(job.arrived_mins),
-        earliest_mins=float(job.earliest_mins),
-        latest_end_mins=float(job.latest_end_mins),
-        carbon_cap_gco2_kwh=_cap(job.carbon_cap_gco2_kwh),
-        max_price_gbp=_cap(job.max_price_gbp),
-        value_gbp=_cap(job.value_gbp),
-        migration_gbp=float(job.migration_gbp),
-        wait_gbp_per_hour=float(job.wait_gbp_per_hour),
-        carbon_price_gbp_t=float(weights.carbon_price_gbp_t),
-        stress_price_gbp_mwh=float(weights.stress_price_gbp_mwh),
+def read_job(job: Job, weights: Weights, cells: Cells) -> Ask:
+    """Return a job as the kernels read it, or raise `Invalid` when it is not one that could run in that field."""
+    numbers = (
+        job.it_power_mw,
+        job.gpus,
+        job.cpu_cores,
+        job.memory_gb,
+        job.duration_mins,
+        job.arrived_mins,
+        job.earliest_mins,
+        job.latest_end_mins,
+        job.wait_gbp_per_hour,
+        weights.carbon_price_gbp_t,
+        weights.stress_price_gbp_mwh,
+        *(inf if isnan(cap) else cap for cap in (job.carbon_cap_gco2_kwh, job.max_price_gbp, job.value_gbp)),
+    )
+    sites = cells.pue.size
+    _check(dict(zip(NUMBERS, numbers, strict=True)), job, sites)
+    gates = np.full(sites, _limits.NONE)
+    gates[~cells.is_open] = _limits.SITE_OPEN
+    gates[np.logical_not(job.allowed)] = _limits.REGION
+    moving_gbp = np.full(sites, float(job.migration_gbp))
+    if job.origin >= 0:
+        moving_gbp[job.origin] = 0.0
+    return Ask(
+        numbers=np.array(numbers, np.float64),
+        gates=gates,
+        mwh_per_min=job.it_power_mw * cells.pue / 60,
+        moving_gbp=moving_gbp,
         origin=int(job.origin),
         is_interruptible=bool(job.interruptible),
-        allowed=np.ascontiguousarray(job.allowed, np.bool_),
     )
-    _check(ask, sites)
-    return ask
 
 
-def _cap(value: float) -> float:
-    return inf if isnan(value) else float(value)
-
-
-def _check(ask: Ask, sites: int) -> None:
-    if ask.allowed.shape != (sites,):
-        raise Invalid(f"allowed has shape {ask.allowed.shape}; the field has {sites} sites.")
-    if not -1 <= ask.origin < sites:
-        raise Invalid(f"origin is {ask.origin}; it is one of the {sites} sites, numbered from 0, or -1 for none.")
-    if not 0 < ask.duration_mins < inf:
-        raise Invalid(f"duration_mins is {ask.duration_mins}; a job runs for a minute or more.")
-    if isnan(ask.latest_end_mins):
+def _check(numbers: dict[str, float], job: Job, sites: int) -> None:
+    if np.shape(job.allowed) != (sites,):
+        raise Invalid(f"allowed has shape {np.shape(job.allowed)}; the field has {sites} sites.")
+    if not -1 <= job.origin < sites:
+        raise Invalid(f"origin is {job.origin}; it is one of the {sites} sites, numbered from 0, or -1 for none.")
+    if not 0 < job.duration_mins < inf:
+        raise Invalid(f"duration_mins is {job.duration_mins}; a job runs for a minute or more.")
+    if isnan(job.latest_end_mins):
         raise Invalid("latest_end_mins is not a number; a job without a deadline has an infinite one.")
     for name in ("it_power_mw", "gpus", "cpu_cores", "memory_gb", "earliest_mins", "wait_gbp_per_hour"):
-        if not 0 <= getattr(ask, name) < inf:
-            raise Invalid(f"{name} is {getattr(ask, name)}; it is 0 or more.")
-    for name in ("arrived_mins", "migration_gbp", "carbon_price_gbp_t", "stress_price_gbp_mwh"):
-        if not isfinite(getattr(ask, name)):
-            raise Invalid(f"{name} is {getattr(ask, name)}; it is a finite number.")
+        if not 0 <= numbers[name] < inf:
+            raise Invalid(f"{name} is {numbers[name]}; it is 0 or more.")
+    if not isfinite(job.migration_gbp):
+        raise Invalid(f"migration_gbp is {job.migration_gbp}; it is a finite number.")
+    for name in ("arrived_mins", "carbon_price_gbp_t", "stress_price_gbp_mwh"):
+        if not isfinite(numbers[name]):
+            raise Invalid(f"{name} is {numbers[name]}; it is a finite number.")

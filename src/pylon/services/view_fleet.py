@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
 
 import numpy as np
 
+from pylon.agents import jobs
 from pylon.agents.contract import Booking, Scheduled, Span, View
 from pylon.ontology.calendar import AHEAD, HALF_HOUR, floor, half_hours
 from pylon.ontology.canonical import canonical_bytes
@@ -125,8 +126,8 @@ def occupy(room: Floats, starts_at: datetime, site: int, spans: Iterable[Span], 
 
     Negative needs give it back. `room` is (4, D, T) from the half hour at `starts_at` on.
     """
-    for column in sorted({column for span in spans for column in _touched(span, starts_at, room.shape[2])}):
-        room[:, site, column] = np.round(room[:, site, column] - needed, _PLACES)
+    times = [(_minutes(span.starts_at - starts_at), _minutes(span.ends_at - starts_at)) for span in spans]
+    jobs.occupy(room, site, times, needed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -244,10 +245,8 @@ def _needs(power_mw: float, gpus: float, cpu_cores: int | None, memory_gb: int |
     return np.array([power_mw, gpus, float(cpu_cores or 0), float(memory_gb or 0)])
 
 
-def _touched(span: Span, starts_at: datetime, columns: int) -> range:
-    first = (span.starts_at - starts_at) // HALF_HOUR
-    last = -((starts_at - span.ends_at) // HALF_HOUR)  # rounded up
-    return range(max(first, 0), min(last, columns))
+def _minutes(span: timedelta) -> float:
+    return span.total_seconds() / 60
 
 
 def _bookings(placed: Sequence[Mapping[str, Any]]) -> dict[UUID, Booking]:
