@@ -220,6 +220,10 @@ def _sample(spec: ColumnSpec) -> Any:
     kind = spec.sql_type.partition("(")[0]
     if kind == "bigint":
         return number
+    if spec.sql_type == "varchar(64)":
+        return f"{number:064x}"
+    if spec.name == "ends_at":
+        return NOW + number * HALF_HOUR  # what begins, made up below, lies before
     if kind in ("integer", "numeric", "double precision"):
         return min(max(spec.ge or 0, 1), spec.le or 1)
     return {

@@ -359,12 +359,14 @@ $$;
 
 -- Follows the chain over the rows after number p_after up to p_upto, of which the first must name p_hash as the hash
 -- before it, and stops at the first fault. `checked` counts the rows that are in order; the last of them is `last_seq`.
+-- In order is a row whose input, where it names one, is kept and has the hash that it is named by.
 create or replace function public.check_decisions(p_operator_id uuid, p_after bigint, p_upto bigint, p_hash text)
 returns table (checked bigint, last_seq bigint, last_hash text, fault_seq bigint, fault text)
 language plpgsql stable set search_path = '' as $$
 declare
-    d    public.orchestration_decisions;
-    said public.orchestration_decisions;
+    d      public.orchestration_decisions;
+    said   public.orchestration_decisions;
+    unkept record;
 begin
     checked := 0;
     last_seq := p_after;
@@ -391,7 +393,7 @@ begin
                 if not d *= said then  -- byte for byte: 1.0 in the place of 1 is a difference too
                     fault := 'columns_differ';
                 end if;
-            exception when data_exception then
+            exception when data_exception or program_limit_exceeded then  -- the latter: nested too deep, or too long
                 fault := 'content_unreadable';
             end;
         end if;
@@ -403,6 +405,29 @@ begin
         last_seq := d.seq;
         last_hash := d.hash;
     end loop;
+
+    -- Of the rows in order so far, the first whose input is not kept as it was. Each input is hashed once, however many
+    -- rows name it.
+    with named as (
+        select o.inputs ->> 'view' as digest, min(o.seq) as seq
+        from public.orchestration_decisions o
+        where o.operator_id = p_operator_id and o.seq > p_after and o.seq <= last_seq and o.inputs ->> 'view' is not null
+        group by o.inputs ->> 'view'
+    )
+    select n.seq, case when p.digest is null then 'input_missing' else 'input_differs' end as fault
+    into unkept
+    from named n
+    left join public.plan_inputs p on p.operator_id = p_operator_id and p.digest = n.digest
+    where p.digest is null or p.digest <> encode(sha256(convert_to(p.content, 'UTF8')), 'hex')
+    order by n.seq limit 1;
+    if found then
+        fault := unkept.fault;
+        fault_seq := unkept.seq;
+        last_seq := unkept.seq - 1;
+        checked := last_seq - p_after;
+        select o.prev_hash into strict last_hash from public.orchestration_decisions o
+        where o.operator_id = p_operator_id and o.seq = fault_seq;
+    end if;
     return next;
 end
 $$;
@@ -411,3 +436,29 @@ revoke all on function public.append_decisions(uuid, text[], timestamptz) from p
 grant execute on function public.append_decisions(uuid, text[], timestamptz) to pylon_actor;
 revoke all on function public.check_decisions(uuid, bigint, bigint, text) from public, anon;
 grant execute on function public.check_decisions(uuid, bigint, bigint, text) to authenticated, service_role, pylon_actor;
+
+-- What is kept of an operator in memory (services/view_fleet.py) is good for one revision of its chain head. An action
+-- counts the revision up when it enters the operator; whoever writes to the fleet otherwise, an import or a hand at
+-- psql, does so by these triggers.
+
+create or replace function private.touch_revision() returns trigger
+language plpgsql set search_path = '' as $$
+declare
+    claimed uuid := (nullif(current_setting('request.jwt.claims', true), '')::jsonb
+                     #>> '{app_metadata,operator_id}')::uuid;
+begin
+    if coalesce(current_setting('pylon.at_desk', true), '') <> 'yes' then
+        update public.chain_heads h set revision = h.revision + 1 where claimed is null or h.operator_id = claimed;
+    end if;
+    return null;
+end
+$$;
+
+create or replace trigger touch_revision after insert or update or delete on public.compute_workloads
+    for each statement execute function private.touch_revision();
+create or replace trigger touch_revision after insert or update or delete on public.workload_placements
+    for each statement execute function private.touch_revision();
+create or replace trigger touch_revision after insert or update or delete on public.load_limits
+    for each statement execute function private.touch_revision();
+create or replace trigger touch_revision after insert or update or delete on public.tariff_rates
+    for each statement execute function private.touch_revision();

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from pylon.interfaces.api_server import openapi
+from pylon.ontology.actions import ACTIONS
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.enums import Fuel
 from pylon.ontology.regions import REGIONS
@@ -25,14 +26,24 @@ ENDPOINTS = (
     "/api/v1/live-state",
     "/api/v1/grid/regional",
     "/api/v1/market/catalog",
+    "/api/v1/actions",
+    "/api/v1/audit/heads",
+    "/api/v1/audit/verify",
+    "/api/v1/decisions",
     "/api/v1/ontology",
     "/api/v1/quality",
+    "/api/v1/report",
     "/api/v1/signals",
     "/api/v1/sources",
 )
 """What can be read without saying more; tests of their own ask the others."""
 
 OTHERS = {
+    *(f"/api/v1/actions/{name}" for name in ACTIONS),
+    "/api/v1/audit/export",
+    "/api/v1/decisions/{name}",
+    "/api/v1/decisions/{name}/explain",
+    "/api/v1/windows",
     "/api/v1/grid/regional/{region_id}",
     "/api/v1/grid/regional/{region_id}/refresh",
     "/api/v1/import",

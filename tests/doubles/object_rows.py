@@ -20,6 +20,7 @@ from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.catalogue import OBJECT_TYPES
 from pylon.ontology.columns import ColumnSpec
 from pylon.ontology.compute import ComputeWorkload, WorkloadConsumption
+from pylon.ontology.deciding import LoadLimit
 from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
 from pylon.ontology.grid import GenerationMix, GridSignal, RegionalGridSignal
 from pylon.ontology.identity import uuid7
@@ -116,6 +117,8 @@ class _Maker:
         rules: dict[type[Row], dict[str, Any]] = {
             DataCentre: {"total_capacity_mw": 500},
             StorageAsset: {"capacity_mwh": 500},
+            LoadLimit: {"ends_at": None},
+            OrchestrationDecision: {"hash": "0" * 64, "prev_hash": "0" * 64},
             GridSignal: {"provenance": {key: self._source() for key in ("carbon", "price", "mix")}},
         }
         return rules.get(kind, {})
@@ -143,6 +146,8 @@ class _Maker:
         match kind:
             case "uuid":
                 return uuid7(_LONG_AGO + dice.randrange(9) * timedelta(milliseconds=1), dice.randbytes(10))
+            case "bigint":
+                return next(self._numbers) + 1
             case "integer":
                 return int(least) + dice.randrange(int(most - least) + 1)
             case "numeric":

@@ -382,3 +382,61 @@ TABLES = (
 def everything(here: Acting) -> dict[str, Any]:
     """Return every row that an action may write."""
     return {table: here.rows(f"select * from public.{table} order by 1, 2") for table in TABLES}
+
+
+# What the kept view must not miss, and what room must follow
+
+
+def test_a_row_written_without_an_action_is_seen(here: Acting) -> None:
+    at = here.now.replace(minute=30, second=0)
+    here.submit("JOB-1", power_kw=6000)
+    here.submit("JOB-2", power_kw=9000)
+    with here.database.as_actor(here.operator_id) as transaction:
+        transaction.statement(
+            b"update public.compute_workloads set status = 'QUEUED', scheduled_start = %(at)s, host_dc_id = "
+            b"(select id from public.data_centres where dc_id = 'PERTH-1') where job_id = 'JOB-2'",
+            at=at,
+        )
+        transaction.statement(
+            b"delete from public.workload_placements p using public.compute_workloads w "
+            b"where w.id = p.workload_id and w.job_id = 'JOB-2'"
+        )
+    with pytest.raises(Refused):
+        here.do("accept_workload", job_id="JOB-1", dc_id="PERTH-1", starts_at=at)
+
+
+def test_a_job_takes_up_room_when_it_runs_whenever_it_was_booked(here: Acting) -> None:
+    at = here.now.replace(minute=30, second=0)
+    for name in ("JOB-1", "JOB-2"):
+        here.submit(name, power_kw=6000)
+    here.do("shift_workload", job_id="JOB-1", dc_id="PERTH-1", starts_at=at + timedelta(hours=9))
+    here.do("start_workload", job_id="JOB-1")
+    with pytest.raises(Refused):
+        here.do("accept_workload", job_id="JOB-2", dc_id="PERTH-1", starts_at=at)
+    here.do("accept_workload", job_id="JOB-2", dc_id="PERTH-1", starts_at=at + timedelta(hours=9))
+
+
+def test_a_limit_that_is_over_or_never_held_blocks_nothing(here: Acting) -> None:
+    here.submit("JOB-1")
+    soon = here.now + timedelta(minutes=30)
+    made = here.do(
+        "add_blackout_window", dc_id="PERTH-1", starts_at=soon, ends_at=soon + timedelta(hours=1), reason="works"
+    )
+    (limit,) = made.changed["LoadLimit"]
+    here.do("remove_blackout_window", limit_id=limit["id"])
+    here.do("accept_workload", job_id="JOB-1", dc_id="PERTH-1", starts_at=soon.replace(minute=30, second=0))
+
+
+def test_new_limits_under_which_a_job_would_be_rejected_are_refused(here: Acting) -> None:
+    here.submit("JOB-1")
+    before = everything(here)
+    with pytest.raises(Refused, match="would be rejected") as caught:
+        here.do("amend_workload", job_id="JOB-1", allowed_region_ids=[9])
+    assert [refusal["code"] for refusal in caught.value.refusals] == ["runs_somewhere"]
+    assert everything(here) == before
+
+
+def test_the_price_of_a_negotiation_is_on_record(here: Acting) -> None:
+    here.submit("JOB-1")
+    done = here.do("negotiate_workload", job_id="JOB-1", price_gbp=4321.5)
+    assert done.decisions[0].effect["price_gbp"] == 4321.5

@@ -21,8 +21,10 @@ from pylon.ontology.agency import Agent
 from pylon.ontology.enums import AgentStatus, AgentType, DecisionType, WorkloadStatus
 from pylon.ontology.identity import derived_uuid, uuid7
 from pylon.services import _agent_states
+from pylon.services import desk as desks
 from pylon.services.desk import Call, opened
 from pylon.services.recompute_decision import recompute
+from pylon.services.report import Kind
 from pylon.services.run_agents import LEASE, Round, run_agents
 from pylon.services.view_fleet import Views
 from pylon.settings import Settings
@@ -117,8 +119,16 @@ def test_a_round_places_what_waits_and_every_agent_ends_at_rest(fleet: Fleet) ->
     assert {agent["status"] for agent in agents.values()} == {"IDLE"}
     assert agents["COMPUTE_ORCHESTRATOR"]["last_action_at"] == fleet.now
     assert agents["GRID_OPERATOR"]["last_action_at"] is None
-    assert done.energy_kwh > 0
-    assert done.carbon_saved_kg == pytest.approx(float(sum(row["carbon_saved_gco2"] or 0 for row in logged)) / 1000)
+    (total,) = done.totals
+    assert total.kind is Kind.SIMULATED
+    assert total.energy_kwh > 0
+    compared = [
+        row
+        for row in {row["workload_id"] or row["id"]: row for row in logged}.values()
+        if row["constraints_evaluated"].get("baseline_infeasible") is None
+    ]
+    saved_g = float(sum(row["carbon_saved_gco2"] or 0 for row in compared))
+    assert total.carbon_saved_kg == pytest.approx(saved_g / 1000)
 
 
 def test_every_decision_of_a_round_recomputes_from_what_it_kept(fleet: Fleet) -> None:
@@ -220,9 +230,73 @@ def test_an_agent_that_is_offline_rests(own: Fleet) -> None:
 
 def test_one_round_at_a_time(own: Fleet) -> None:
     holder = UUID(int=1)
-    with leases.held(own.database, LEASE, holder, lambda: own.now), pytest.raises(LeaseHeld):
+    lease = LEASE.format(operator_id=own.operator_id)
+    with leases.held(own.database, lease, holder, lambda: own.now), pytest.raises(LeaseHeld):
         own.round()
     assert own.round().turns
+
+
+def test_a_round_of_one_operator_keeps_no_other_waiting(own: Fleet, tenants: Tenants) -> None:
+    lease = LEASE.format(operator_id=tenants.b.id)
+    with leases.held(own.database, lease, UUID(int=1), lambda: own.now):
+        assert own.round().turns
+
+
+def test_an_agent_that_goes_offline_during_a_round_rests_and_the_next_has_its_turn(own: Fleet) -> None:
+    register(own, AgentType.GRID_OPERATOR)
+    register(own, AgentType.CARBON_OPTIMIZER)
+
+    def progress(name: str, _: str) -> None:
+        if name == "GRID_OPERATOR":
+            own.do("update_agent", agent_id="compute_orchestrator", status="OFFLINE")
+
+    done = run_agents(own.database, own.views, own.call, trigger="test", clock=lambda: own.now, progress=progress)
+    assert [turn.agent_id for turn in done.turns] == ["grid_operator", "carbon_optimizer"]
+    assert done.resting == ["compute_orchestrator"]
+    assert own.agents()["COMPUTE_ORCHESTRATOR"]["status"] == "OFFLINE"
+
+
+def test_an_agent_that_is_removed_during_a_round_has_no_turn(own: Fleet, superuser: Any) -> None:
+    register(own, AgentType.GRID_OPERATOR)
+
+    def progress(name: str, _: str) -> None:
+        with superuser() as connection:
+            connection.execute("delete from public.agents where name = 'COMPUTE_ORCHESTRATOR'")
+
+    done = run_agents(own.database, own.views, own.call, trigger="test", clock=lambda: own.now, progress=progress)
+    assert [turn.agent_id for turn in done.turns] == ["grid_operator"]
+
+
+def test_an_agent_that_goes_offline_and_fails_meanwhile_stays_offline(own: Fleet, monkeypatch: Any) -> None:
+    def opened_anew(*given: Any, **how: Any) -> Any:
+        if not how:  # not for a turn, but to put the agent in ERROR
+            own.do("update_agent", agent_id="compute_orchestrator", status="OFFLINE")
+        return opened(*given, **how)
+
+    def propose(view: Any, agent: Agent, config: Placing) -> Any:
+        raise ZeroDivisionError("halfway")
+
+    monkeypatch.setattr(contract, "discover", lambda: (program(propose),))
+    monkeypatch.setattr(desks, "opened", opened_anew)
+    (turn,) = own.round().turns
+    assert turn.error == "ZeroDivisionError('halfway')"
+    assert own.agents()["COMPUTE_ORCHESTRATOR"]["status"] == "OFFLINE"
+
+
+def test_parameters_that_do_not_fit_are_a_refusal_of_that_proposal_alone(own: Fleet, monkeypatch: Any) -> None:
+    own.submit("k", carbon_cap_gco2=0)
+
+    def propose(view: Any, agent: Agent, config: Placing) -> Any:
+        draft = Draft(decision_type=DecisionType.NEGOTIATE, reasoning="Too many sites.", inputs={})
+        yield Proposal(action="offer_flexibility", parameters={"dc_ids": ["x"] * 101}, draft=draft)
+        yield reject("k")
+
+    monkeypatch.setattr(contract, "discover", lambda: (program(propose),))
+    (turn,) = own.round().turns
+    assert turn.error is None
+    assert [refused["action"] for refused in turn.refused] == ["offer_flexibility"]
+    assert "dc_ids" in turn.refused[0]["detail"]
+    assert [decision.decision_type for decision in turn.decisions] == [DecisionType.REJECT_WORKLOAD]
 
 
 def test_a_cap_on_a_site_moves_its_work_within_the_round(own: Fleet, superuser: Any) -> None:

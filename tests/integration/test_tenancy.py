@@ -243,7 +243,8 @@ def test_no_client_role_may_write_anything(role: str, described: Described) -> N
     grants = described["grants"]
     rights = {name: given[role] for name, given in grants.items() if role in given}
     allowed = {"schema": ["USAGE"], "table": ["SELECT"], "column": ["SELECT"]}
-    assert rights == {name: allowed.get(name.split()[0], []) for name in rights}
+    checks = {name: ["EXECUTE"] for name in rights if name.startswith("function public.check_decisions")}
+    assert rights == {name: allowed.get(name.split()[0], []) for name in rights} | checks
 
 
 def test_no_function_may_be_called_by_everyone(described: Described) -> None:
@@ -253,7 +254,11 @@ def test_no_function_may_be_called_by_everyone(described: Described) -> None:
         if name.startswith("function")
     }
     triggers = {name for name in callers if name.startswith(("function private.touch", "function private.refuse"))}
-    assert {name for name, roles in callers.items() if roles - {"pylon_ingest"}} <= triggers
+    of_the_log = {name for name in callers if name.endswith("_decisions") or "_decisions(" in name}
+    assert {name for name, roles in callers.items() if roles - {"pylon_ingest"}} <= triggers | of_the_log
+    for name in of_the_log:
+        readers = {"authenticated", "service_role"} if "check_decisions" in name else set()
+        assert callers[name] == {"pylon_actor", *readers}
 
 
 def test_the_catalog_shows_published_centres_and_their_operators_only(tenants: Tenants) -> None:
@@ -271,7 +276,8 @@ def test_the_catalog_shows_what_an_offer_needs_and_no_more(database: Database) -
     private = {
         "operators": ["email", "api_key_hash", "metadata"],
         "data_centres": ["postcode", "current_load_percentage", "min_load_percentage", "memory_gb"],
-        "compute_workloads": ["id", "job_id", "deadline", "max_price_gbp", "value_gbp", "carbon_cap_gco2"],
+        "workload_placements": ["decision_id"],
+        "compute_workloads": ["job_id", "deadline", "max_price_gbp", "value_gbp", "carbon_cap_gco2"],
     }
     for table, hidden in private.items():
         for name in hidden:
@@ -280,7 +286,7 @@ def test_the_catalog_shows_what_an_offer_needs_and_no_more(database: Database) -
 
 
 def test_the_catalog_reaches_no_other_table_of_operators(database: Database) -> None:
-    open_to_it = {"operators", "data_centres", "compute_workloads"}
+    open_to_it = {"operators", "data_centres", "compute_workloads", "workload_placements"}
     for table in TENANT_TABLES:
         if table.name not in open_to_it:
             with pytest.raises(Forbidden), database.as_catalog() as transaction:

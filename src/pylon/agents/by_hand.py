@@ -18,8 +18,6 @@ from pylon.planning.field import Option
 
 __all__ = ["Refusal", "chosen", "recompute", "refusals"]
 
-_TOLERANCE: Final = timedelta(seconds=1)
-
 _WHY: Final[Mapping[str, str]] = {
     "region": "the job does not allow its region",
     "site_open": "it is not ACTIVE",
@@ -137,7 +135,7 @@ def _unfit(view: View, workload: ComputeWorkload, spans: Sequence[Span]) -> list
     if len(spans) > 1 and not workload.interruptible:
         found.append(("interruptible", f"{workload.job_id} cannot be interrupted. Give one span."))
     length = sum((span.ends_at - span.starts_at for span in spans), timedelta())
-    if abs(length - timedelta(minutes=workload.duration_mins)) > _TOLERANCE:
+    if length != timedelta(minutes=workload.duration_mins):
         mins = length.total_seconds() / 60
         found.append(
             ("duration", f"The spans last {mins:g} min, but {workload.job_id} runs {workload.duration_mins} min.")

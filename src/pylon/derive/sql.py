@@ -103,6 +103,7 @@ def _body(*, if_absent: bool) -> str:
         fragment("70_crossings"),
         _function_grants(),
         fragment("80_log"),
+        fragment("85_desk"),
     ]
     return "\n".join(part.strip() + "\n" for part in parts)
 

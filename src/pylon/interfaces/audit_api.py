@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, Query
 from fastapi.responses import StreamingResponse
+from pydantic import Field
 
 from pylon.errors import Conflict
 from pylon.interfaces.runtime import Runtime
@@ -16,18 +17,26 @@ from pylon.services.export_log import export_log
 from pylon.services.publish_heads import HEADS_FILE, Heads, PublishedHead, present_head, read_heads
 from pylon.services.verify_log import Verification, verify
 
-__all__ = ["add_audit"]
+__all__ = ["Verified", "add_audit"]
 
 _going_on = threading.Lock()
 
 _NDJSON = "application/x-ndjson"
 
 
+class Verified(Verification):
+    """What came of following the log, and of reading the heads published on this machine."""
+
+    unreadable_lines: tuple[int, ...] = Field(
+        description="Lines of the file of heads that are no head, from 1: what they held was not looked for"
+    )
+
+
 def add_audit(app: FastAPI, here: Callable[[], Runtime]) -> None:
     """Add the routes to `app`; `here` returns the runtime they work on."""
 
     @app.get("/api/v1/audit/verify", tags=["audit"])
-    def verify_log() -> Verification:
+    def verify_log() -> Verified:
         """Check the whole log of decisions, and that the heads published on this machine are in it.
 
         Its time grows with the log; one at a time.
@@ -36,7 +45,8 @@ def add_audit(app: FastAPI, here: Callable[[], Runtime]) -> None:
         path = runtime.settings.home / HEADS_FILE
         with _one_at_a_time():
             heads = read_heads(path) if path.exists() else Heads()
-            return verify(runtime.database, runtime.operator_id, heads.heads)
+            found = verify(runtime.database, runtime.operator_id, heads.heads)
+        return Verified(**dict(found), unreadable_lines=heads.unreadable_lines)
 
     @app.get(
         "/api/v1/audit/export",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 __all__ = ["Fault", "check", "main"]
 
 GENESIS = "0" * 64
+OPERATOR = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class Fault(Exception):
@@ -26,14 +28,17 @@ class Fault(Exception):
 
 def check(lines: Iterable[bytes], heads: Iterable[bytes] = ()) -> str:
     """Return in words what was found in order; raise `Fault` with the first fault."""
-    rest = iter(lines)
+    rest = (line for line in lines if line.strip())
     header = _read(next(rest, b""), "The header", "format", "operator_id", "first_seq", "head")
     if header["format"] != "pylon-decision-log-1":
         raise Fault("This is no export of Pylon's decision log: its first line names another format.")
     operator, first, head = header["operator_id"], header["first_seq"], header["head"]
-    if not isinstance(first, int) or not isinstance(head, dict):
+    # The id is printed below: from a forger it could say that all is in order.
+    is_sound = isinstance(head, dict) and type(first) is int and first >= 1
+    if not is_sound or not re.fullmatch(OPERATOR, str(operator)):
         raise Fault("The header is not readable: it was changed.")
-    known = [one for one in map(_head, heads) if one and one["operator_id"] == operator]
+    given = [_head(line) for line in heads if line.strip()]
+    known = [one for one in given if one and one["operator_id"] == operator]
     wanted = {one["seq"] for one in known}
     seq, last = first - 1, GENESIS if first == 1 else ""
     hashes = {seq: last} if last else {}
@@ -48,9 +53,10 @@ def check(lines: Iterable[bytes], heads: Iterable[bytes] = ()) -> str:
             hashes[seq] = last
     if seq != head.get("seq") or last not in ("", head.get("hash")):
         named = head.get("seq")
-        raise Fault(f"The export ends at decision {seq} and its header names {named}: it is cut or rewritten.")
+        raise Fault(f"The export ends at decision {seq} and its header names {named!a}: it is cut or rewritten.")
     met = [one["seq"] for one in known if one["seq"] >= first - 1 and _met(one, hashes, seq)]
-    return _said(operator, first, seq, met)
+    cut = given.count(None)
+    return _said(operator, first, seq, met) + _left_out(len(given) - len(known) - cut, cut)
 
 
 def main(words: Sequence[str]) -> int:
@@ -74,7 +80,7 @@ def main(words: Sequence[str]) -> int:
 def _read(text: bytes | str, what: str, *names: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         raise Fault(f"{what} is not readable: it was cut short or changed.") from None
     if not isinstance(value, dict) or not all(name in value for name in names):
         raise Fault(f"{what} lacks one of: {', '.join(names)}.")
@@ -83,18 +89,19 @@ def _read(text: bytes | str, what: str, *names: str) -> dict[str, Any]:
 
 def _head(line: bytes) -> dict[str, Any] | None:
     try:
-        return _read(line, "", "operator_id", "seq", "hash", "exported_at")
+        one = _read(line, "", "operator_id", "seq", "hash", "exported_at")
     except Fault:  # a line that a failure cut short is no evidence of anything
         return None
+    return one if type(one["seq"]) is int and isinstance(one["operator_id"], str) else None
 
 
 def _followed(row: dict[str, Any], seq: int, last: str, operator: str) -> str:
     """Return the decision's hash, worked out anew."""
     if row["seq"] != seq:
-        raise Fault(f"Decision {seq} is not there: number {row['seq']} is in its place.")
+        raise Fault(f"Decision {seq} is not there: number {row['seq']!a} is in its place.")
     if row["prev_hash"] != last:
         raise Fault(f"Decision {seq} does not follow the one before it.")
-    digest = hashlib.sha256(f"{last}\n{seq}\n{row['content']}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{last}\n{seq}\n{row['content']}".encode("utf-8", "surrogatepass")).hexdigest()
     if row["hash"] != digest:
         raise Fault(f"The hash of decision {seq} is not that of its content.")
     if _read(row["content"], f"The content of decision {seq}", "operator_id")["operator_id"] != operator:
@@ -120,6 +127,12 @@ def _said(operator: str, first: int, last: int, met: Sequence[int]) -> str:
     if met:
         lines[1] += f" Nothing up to decision {upto} was changed since it was published."
     return "\n".join(lines)
+
+
+def _left_out(others: int, cut: int) -> str:
+    if not others + cut:
+        return ""
+    return f"\nLines of the file of heads that were left out: {others} of other operators, {cut} that are no head."
 
 
 if __name__ == "__main__":

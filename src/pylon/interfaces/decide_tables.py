@@ -11,9 +11,16 @@ from rich.table import Table
 
 from pylon.interfaces.tables import new_table
 from pylon.services.perform_action import Taken
+from pylon.services.report import Kind
 from pylon.services.run_agents import Round
 
 __all__ = ["round_lines", "round_table"]
+
+_KINDS: Final = {
+    Kind.REAL: "",
+    Kind.PARTLY_SIMULATED: "On simulated signals: ",
+    Kind.SIMULATED: "About simulated objects, so moving nothing in the real world: ",
+}
 
 _SHORT: Final = 40
 """A first sentence shorter than this says too little alone."""
@@ -53,7 +60,7 @@ def round_lines(done: Round, limit: int) -> Iterator[str]:
         if turn.error is not None:
             yield f"{turn.agent_id} failed, changed nothing and tries again next time: {turn.error}"
     if done.resting:
-        yield f"OFFLINE, so not asked: {', '.join(done.resting)}."
+        yield f"OFFLINE or removed, so not asked: {', '.join(done.resting)}."
     if not done.turns and not done.resting:
         yield "This operator has no agents. Register one: POST /api/v1/actions/register_agent."
     elif not decisions:
@@ -68,13 +75,14 @@ def _totals(done: Round) -> Iterator[str]:
     yield f"{len(done.decisions):,} decisions: " + ", ".join(
         f"{count:,} {kind}" for kind, count in kinds.most_common()
     )
-    yield (
-        f"{done.energy_kwh / 1000:,.1f} MWh of work placed. Expected to save {done.carbon_saved_kg:,.1f} kg CO2 "
-        f"and GBP {done.cost_saved_gbp:,.2f} against running each now at its origin and leaving storage idle."
-    )
-    simulated = sum(decision.is_simulated for decision in done.decisions)
-    if simulated:
-        yield f"{simulated:,} of the decisions are about simulated objects: they move nothing in the real world."
+    for total in done.totals:
+        yield (
+            f"{_KINDS[total.kind]}{total.energy_kwh / 1000:,.1f} MWh of work placed. Expected to save "
+            f"{total.carbon_saved_kg:,.1f} kg CO2 and GBP {total.cost_saved_gbp:,.2f} against running each now at "
+            "its origin and leaving storage idle."
+        )
+        if total.infeasible:
+            yield f"{total.infeasible:,} more could not have run now at their origin; their savings are not in that."
 
 
 def _about(decision: Taken) -> str:

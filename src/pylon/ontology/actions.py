@@ -239,7 +239,13 @@ _DECLARED = (
     _workload("defer_workload", DeferWorkload, *_BOOKING, decisions=_WAITING),
     _workload("reject_workload", RejectWorkload, _STATUS, decisions=(_D.REJECT_WORKLOAD,)),
     _workload("negotiate_workload", NegotiateWorkload, _STATUS, decisions=(_D.NEGOTIATE,)),
-    _workload("amend_workload", AmendWorkload, _STATUS, _ARRIVAL[1]),
+    _workload(
+        "amend_workload",
+        AmendWorkload,
+        _STATUS,
+        _ARRIVAL[1],
+        Criterion("runs_somewhere", "With the new limits it is not rejected outright"),
+    ),
     _workload(
         "start_workload",
         StartWorkload,

@@ -40,7 +40,7 @@ NUMBERS: Final = (
     "max_price_gbp",
     "value_gbp",
 )
-"""What `Ask.numbers` holds, in this order: what the job takes of each of `RESOURCES` (power as IT), then the rest."""
+"""What `Ask.numbers` holds, in this order: what the job takes of each of `RESOURCES` (IT power), and the rest."""
 
 POWER_MW: Final = 0
 DURATION_MINS: Final = 4

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numba
 
 __all__ = ["compiled", "inner"]
+
+NJIT: Any = numba.njit  # its published type does not know the options that leave wrappers out
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
@@ -20,11 +22,11 @@ def compiled(kernel: Kernel) -> Kernel:
     writes into arrays it is given: tuples of arrays take many times longer to compile.
     """
     try:
-        return cast(Kernel, numba.njit(cache=True, error_model="numpy", no_cfunc_wrapper=True)(kernel))
+        return cast(Kernel, NJIT(cache=True, error_model="numpy", no_cfunc_wrapper=True)(kernel))
     except RuntimeError:  # no folder that may be written to: every process compiles for itself
-        return cast(Kernel, numba.njit(error_model="numpy", no_cfunc_wrapper=True)(kernel))
+        return cast(Kernel, NJIT(error_model="numpy", no_cfunc_wrapper=True)(kernel))
 
 
 def inner(kernel: Kernel) -> Kernel:
     """Return `kernel` as machine code that only other kernels call, and that is kept with them."""
-    return cast(Kernel, numba.njit(error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)(kernel))
+    return cast(Kernel, NJIT(error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)(kernel))

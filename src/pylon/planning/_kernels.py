@@ -18,7 +18,6 @@ from pylon.planning._ask import (
     CARBON_PRICE,
     CELL,
     DURATION_MINS,
-    EARLIEST_MINS,
     LATEST_END_MINS,
     MAX_PRICE,
     POWER_MW,
@@ -28,7 +27,6 @@ from pylon.planning._ask import (
     VALUE,
     WAIT_GBP_PER_HOUR,
     Codes,
-    Flags,
 )
 from pylon.planning._compiled import compiled, inner
 from pylon.planning.field import Floats
@@ -60,13 +58,14 @@ def read(
     scarcity_gbp_mwh: Floats,
     room: Floats,
     pue: Floats,
-    needs: Flags,
+    needs_price: bool,
+    needs_carbon: bool,
     rate_gbp_mwh: Floats,
     closed_by: Codes,
 ) -> None:
     """Write what an MWh costs in each cell, without moving and waiting, and the first limit that closes the cell.
 
-    What is not known has no term; a cell without a price, or carbon, is closed when the job `needs` one.
+    What is not known has no term; a cell without a price, or carbon, is closed when the job needs one.
     """
     for site in range(pue.size):
         for column in range(stress.size):
@@ -76,7 +75,7 @@ def read(
             rate += job[CARBON_PRICE] / 1000 * carbon if isfinite(carbon) else 0.0
             rate += job[STRESS_PRICE] * strain if isfinite(strain) else 0.0
             rate_gbp_mwh[site, column] = rate
-            is_short = (needs[0] and not isfinite(price)) or (needs[1] and not isfinite(carbon))
+            is_short = (needs_price and not isfinite(price)) or (needs_carbon and not isfinite(carbon))
             closed_by[site, column] = _limits.SIGNALS if is_short else _limits.NONE
         for resource in range(3, -1, -1):  # the first limit is written last, and stays
             need = job[resource] * pue[site] if resource == POWER_MW else job[resource]
@@ -129,7 +128,7 @@ def survey(
 ) -> None:
     """Write the cost and the begin of each site's best start in one piece, by its total or by its energy alone.
 
-    The cost is infinite without one. `refused` counts at each site the starts that each limit is the first to forbid.
+    The cost is infinite without one. `refused` counts the starts that each limit is the first to forbid there.
     """
     columns, mins = np.empty((3, moments.size), np.int64), np.empty((2, moments.size))
     late, limits = np.empty(moments.size, np.int64), np.empty(moments.size, np.int64)
@@ -161,9 +160,7 @@ def survey(
 
 
 @inner
-def _write_pieces(
-    job: Floats, moments: Floats, half_hours: int, columns: Codes, mins: Floats, late: Codes
-) -> None:
+def _write_pieces(job: Floats, moments: Floats, half_hours: int, columns: Codes, mins: Floats, late: Codes) -> None:
     """Write where each piece begins and ends, as half hours and minutes into them, and whether it ends too late."""
     for piece in range(moments.size):
         begins, ends = moments[piece], moments[piece] + job[DURATION_MINS]
@@ -249,11 +246,11 @@ def _too_dear(job: Floats, intensity_gco2_kwh: float, energy_gbp: float, total_g
 @compiled
 def measure(
     job: Floats,
-    begins: Floats,
-    ends: Floats,
-    gate: int,
-    mwh_per_min: float,
-    moving_gbp: float,
+    spans: Floats,
+    site: int,
+    gates: Codes,
+    mwh_per_min: Floats,
+    moving_gbp: Floats,
     price_gbp_mwh: Floats,
     carbon_gco2_kwh: Floats,
     stress: Floats,
@@ -263,33 +260,33 @@ def measure(
 ) -> int:
     """Write what running at one site in some spans comes to; return the first limit that forbids it.
 
-    The row is the terms in the order of `Terms`, MWh, kg and the minutes of unknown stress. Beyond the field nothing
-    is known.
+    The row is the terms in the order of `Terms`, MWh, kg and the minutes of unknown stress. Beyond the field
+    nothing is known.
     """
-    price = carbon = strain = scarcity = unknown_mins = 0.0
-    limit = _limits.NONE
-    for span in range(begins.size):
-        for column in range(floor(begins[span] / CELL), _touched(ends[span], stress.size) + 1):
+    price = carbon = strain = scarcity = unknown_mins = ended = 0.0
+    limit, beyond = _limits.NONE, CELL * stress.size
+    for span in range(spans.shape[0]):
+        begun, ended = spans[span, 0], spans[span, 1]
+        for column in range(floor(begun / CELL), _touched(ended, stress.size) + 1):
             since, until = CELL * column, CELL * (column + 1)
-            mins = (ends[span] if ends[span] < until else until) - (begins[span] if begins[span] > since else since)
-            price += mins * price_gbp_mwh[column] if isfinite(price_gbp_mwh[column]) else nan
-            carbon += mins * carbon_gco2_kwh[column] if isfinite(carbon_gco2_kwh[column]) else nan
-            scarcity += mins * scarcity_gbp_mwh[column]
+            mins = (ended if ended < until else until) - (begun if begun > since else since)
+            price += mins * price_gbp_mwh[site, column] if isfinite(price_gbp_mwh[site, column]) else nan
+            carbon += mins * carbon_gco2_kwh[site, column] if isfinite(carbon_gco2_kwh[site, column]) else nan
+            scarcity += mins * scarcity_gbp_mwh[site, column]
             strain += mins * stress[column] if isfinite(stress[column]) else 0.0
             unknown_mins += 0.0 if isfinite(stress[column]) else mins
-            limit = closed_by[column] if closed_by[column] < limit else limit
-        beyond = CELL * stress.size
-        if ends[span] > beyond:
+            limit = closed_by[site, column] if closed_by[site, column] < limit else limit
+        if ended > beyond:
             price = carbon = nan
-            unknown_mins += ends[span] - (begins[span] if begins[span] > beyond else beyond)
-    ended = ends[ends.size - 1]
-    row[0] = mwh_per_min * price
-    row[1] = mwh_per_min * carbon * job[CARBON_PRICE] / 1000
-    row[2] = mwh_per_min * strain * job[STRESS_PRICE] if unknown_mins < job[DURATION_MINS] else nan
-    row[3] = moving_gbp
+            unknown_mins += ended - (begun if begun > beyond else beyond)
+    mwh, gate = mwh_per_min[site], gates[site]
+    row[0] = mwh * price
+    row[1] = mwh * carbon * job[CARBON_PRICE] / 1000
+    row[2] = mwh * strain * job[STRESS_PRICE] if unknown_mins < job[DURATION_MINS] else nan
+    row[3] = moving_gbp[site]
     row[4] = job[WAIT_GBP_PER_HOUR] / 60 * (ended - job[DURATION_MINS] - job[ARRIVED_MINS])
-    row[5] = mwh_per_min * scarcity
-    row[6], row[7], row[8] = mwh_per_min * job[DURATION_MINS], mwh_per_min * carbon, unknown_mins
+    row[5] = mwh * scarcity
+    row[6], row[7], row[8] = mwh * job[DURATION_MINS], mwh * carbon, unknown_mins
     late = _too_late(job, ended, stress.size)
     limit = gate if gate != _limits.NONE else (late if late < limit else limit)
     if limit == _limits.NONE:

@@ -5,9 +5,9 @@ ends with a given half hour takes the L - 1 cheapest before it: one scan finds a
 gets a price (a Lagrange multiplier), so that the same scan keeps to it and gives a lower bound; branching over the
 half hours in order of their priced cost then closes what is left between the bound and the best split found.
 
-An item is a half hour that the job may use at one site. `whole` is what it costs and takes of each cap when used
-whole, `last` the same when it is the last: used in part, and with all that the end decides. A split is written as
-`picks`, places among the items, the last half hour in the last place.
+An item is a half hour that the job may use at one site; `items` is (PARTS, ROWS, items): what each costs and takes
+of each cap, used whole and used as the last of a split: in part, and with all that the end decides. A split is
+written as `picks`, places among the items, the last half hour in the last place.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from pylon.planning._ask import Codes
 from pylon.planning._compiled import compiled, inner
 from pylon.planning.field import Floats
 
-__all__ = ["CAPS", "COST", "ROWS", "find_items", "load", "scan", "solve"]
+__all__ = ["CAPS", "COST", "LAST", "PARTS", "ROWS", "find_items", "load", "scan", "solve"]
 
-COST: Final = 0  # rows of `whole` and `last`: what is made small, then what is taken of each cap
-CAPS: Final = 2  # carbon, and money; infinite budgets where they are not set
+WHOLE, LAST, PARTS = 0, 1, 2
+COST: Final = 0  # of the rows: what is made small, then what is taken of each cap
+CAPS: Final = 2  # carbon, and money; the budget of one that is not set is infinite
 ROWS: Final = 1 + CAPS
 PRICE_STEPS: Final = 20
 PRICE_TURNS: Final = 3 * CAPS  # each cap's price depends on the other's
@@ -34,9 +35,17 @@ MOST_NODES, SPARE_NODES = 20_000, 200  # of branching at a site that may give th
 
 @compiled
 def find_items(
-    closed_by: Codes, gates: Codes, first: int, end: int, beyond: float, size: int, columns: Codes, limits: Codes
+    closed_by: Codes,
+    gates: Codes,
+    first: int,
+    end: int,
+    beyond: float,
+    size: int,
+    columns: Codes,
+    sizes: Codes,
+    limits: Codes,
 ) -> None:
-    """Write each site's open half hours from `first` to `end` in order, and the limit that leaves fewer than `size`.
+    """Write each site's open half hours from `first` to `end`, and the limit that leaves fewer than `size`.
 
     `beyond` is how many more the job may use that lie behind the field.
     """
@@ -50,6 +59,7 @@ def find_items(
                 columns[site, counts[closed]] = column
             counts[closed] += 1
         limits[site] = _too_few(counts, end - first, beyond, size) if gates[site] == _limits.NONE else gates[site]
+        sizes[site] = counts[_limits.NONE] if limits[site] == _limits.NONE else 0
 
 
 @inner
@@ -65,35 +75,44 @@ def _too_few(counts: Codes, left: int, beyond: float, size: int) -> int:
 
 
 @compiled
-def load(values: Floats, columns: Codes, sizes: Codes, factors: Floats, share: float, whole: Floats, last: Floats) -> None:
-    """Write what each item takes of a quantity, used whole and used for a `share` of its half hour."""
+def load(
+    values: Floats,
+    factors: Floats,
+    share: float,
+    at_end: Floats,
+    at_end_per_column: float,
+    columns: Codes,
+    sizes: Codes,
+    row: int,
+    items: Floats,
+) -> None:
+    """Write one row of each site's items: a quantity used whole; and a `share` of it with what the end adds."""
     for site in range(sizes.size):
         for item in range(sizes[site]):
-            taken = factors[site] * values[site, columns[site, item]]
-            whole[site, item], last[site, item] = taken, share * taken
+            column = columns[site, item]
+            taken = factors[site] * values[site, column]
+            items[site, WHOLE, row, item] = taken
+            items[site, LAST, row, item] = share * taken + at_end[site] + at_end_per_column * column
 
 
 @compiled
-def scan(whole: Floats, last: Floats, sizes: Codes, picks: Codes, costs: Floats) -> None:
-    """Write the cheapest split of each site that has items, without caps."""
+def scan(items: Floats, sizes: Codes, most: float, picks: Codes, costs: Floats, limits: Codes) -> None:
+    """Write the cheapest split of each site that has items, and its cost; without caps but on the total."""
     for site in range(sizes.size):
-        if sizes[site] > 0:
-            costs[site] = _scan(whole[site], last[site], sizes[site], picks[site])
+        size = sizes[site]
+        if size > 0:
+            costs[site] = _scan(items[site, WHOLE, COST, :size], items[site, LAST, COST, :size], picks[site])
+            if costs[site] > most:
+                limits[site] = _limits.VALUE
 
 
 @inner
-def _saves(cost: float, other: float) -> bool:
-    """Return whether a cost is lower by more than rounding, as in `_kernels`."""
-    return cost < other - (0.0 if other == inf else 1e-9 + 1e-12 * abs(other))
-
-
-@inner
-def _scan(costs: Floats, last_costs: Floats, items: int, picks: Codes) -> float:
+def _scan(costs: Floats, last_costs: Floats, picks: Codes) -> float:
     """Write the cheapest split to `picks` and return its cost; of equals the one that ends first."""
     size = picks.size - 1
     kept = np.empty(size, np.int64)  # the cheapest so far, cheapest first
     kept_cost, least = 0.0, inf
-    for item in range(items):
+    for item in range(costs.size):
         place = item
         if item >= size:
             if _saves(kept_cost + last_costs[item], least):
@@ -113,30 +132,268 @@ def _scan(costs: Floats, last_costs: Floats, items: int, picks: Codes) -> float:
     return least
 
 
+@inner
+def _saves(cost: float, other: float) -> bool:
+    """Return whether a cost is lower by more than rounding, so that options that cost the same stay in order."""
+    return cost < other - (0.0 if other == inf else 1e-9 + 1e-12 * abs(other))
+
+
 @compiled
 def solve(
-    whole: Floats, last: Floats, items: int, budgets: Floats, rival: float, picks: Codes, limit: Codes
-) -> tuple[float, bool]:
-    """Write the best split within its caps to `picks`; return the cap that leaves none, its cost, if proven.
+    items: Floats,
+    sizes: Codes,
+    budgets: Floats,
+    most: float,
+    rival: float,
+    picks: Codes,
+    costs: Floats,
+    limits: Codes,
+) -> bool:
+    """Write the best split within its caps of each site that has items, its cost, and the cap that leaves none.
 
-    It need not be proven when it cannot beat `rival`.
+    Return whether the best of all sites is proven: one that costs less than `rival` and no more than `most`.
     """
-    cost = _scan(whole[COST], last[COST], items, picks)
-    if _is_within(whole, last, budgets, picks):
-        return cost, True
-    trial, prices, best = np.empty(picks.size, np.int64), np.zeros(CAPS), inf
-    priced, last_priced = np.empty(items), np.empty(items)
-    for turn in range(PRICE_TURNS if budgets[0] < inf and budgets[1] < inf else CAPS):
+    is_exact = True
+    for site in range(sizes.size):
+        if sizes[site] > 0:
+            own = _copied(items[site], sizes[site])
+            limits[site], costs[site], is_proven = _solve(own, budgets, picks[site], rival)
+            is_exact = is_exact and is_proven
+            if limits[site] == _limits.NONE and costs[site] > most:
+                limits[site] = _limits.VALUE
+            elif costs[site] < rival:
+                rival = costs[site]
+    return is_exact
+
+
+@inner
+def _copied(items: Floats, size: int) -> Floats:
+    """Return the first `size` items, apart."""
+    copied = np.empty((PARTS, ROWS, size))
+    for part in range(PARTS):
+        for row in range(ROWS):
+            for item in range(size):
+                copied[part, row, item] = items[part, row, item]
+    return copied
+
+
+@inner
+def _solve(items: Floats, budgets: Floats, picks: Codes, rival: float) -> tuple[int, float, bool]:
+    """Write the best split within its caps to `picks`; return the cap that leaves none, its cost, if proven."""
+    cost = _scan(items[WHOLE, COST], items[LAST, COST], picks)
+    if _is_within(items, budgets, picks):
+        return _limits.NONE, cost, True
+    trial, prices, best = np.empty(picks.size, np.int64), np.empty(CAPS), inf
+    prices[0] = prices[1] = 0.0
+    for i in range(picks.size):
+        trial[i] = picks[i]
+    has_both = budgets[0] < inf and budgets[1] < inf
+    for turn in range(PRICE_TURNS if has_both else CAPS):
         cap = turn % CAPS
         if budgets[cap] < inf:
-            is_possible, best = _find_price(
-                whole, last, items, budgets, prices, cap, priced, last_priced, trial, picks, best
-            )
+            is_possible, best = _find_price(items, budgets, prices, cap, trial, picks, best)
             if not is_possible:
                 return _limits.CARBON_CAP + cap, inf, True
-    if best == inf and max(items.budgets) < inf:
-        is_possible, best = _meet_both(items, trial, picks)
+    if best == inf and has_both:
+        is_possible, best = _meet_both(items, budgets, trial, picks)
         if not is_possible:
             return _limits.MAX_PRICE, inf, True
-    best, is_proven = _branch(items, prices, trial, picks, best, rival)
+    best, is_proven = _branch(items, budgets, prices, trial, picks, best, rival)
     return (_limits.MAX_PRICE if best == inf else _limits.NONE), best, is_proven
+
+
+@inner
+def _taken(values: Floats, last_values: Floats, picks: Codes) -> float:
+    """Return the cost or load of a split."""
+    taken: float = last_values[picks[picks.size - 1]]
+    for i in range(picks.size - 1):
+        taken += values[picks[i]]
+    return taken
+
+
+@inner
+def _is_within(items: Floats, budgets: Floats, picks: Codes) -> bool:
+    is_within = True
+    for cap in range(CAPS):
+        taken = _taken(items[WHOLE, 1 + cap], items[LAST, 1 + cap], picks)
+        is_within = is_within and taken <= budgets[cap]
+    return is_within
+
+
+@inner
+def _keep(items: Floats, budgets: Floats, trial: Codes, picks: Codes, best: float) -> float:
+    """Return the lower of `best` and what a split costs that keeps to all caps; the better one is in `picks`."""
+    cost = _taken(items[WHOLE, COST], items[LAST, COST], trial)
+    if not _saves(cost, best) or not _is_within(items, budgets, trial):
+        return best
+    for i in range(picks.size):
+        picks[i] = trial[i]
+    return cost
+
+
+@inner
+def _priced(items: Floats, prices: Floats) -> Floats:
+    """Return (PARTS, items): each cost with what the loads cost at the prices of the caps."""
+    priced = np.empty((PARTS, items.shape[2]))
+    for part in range(PARTS):
+        for item in range(items.shape[2]):
+            loads = prices[0] * items[part, 1, item] + prices[1] * items[part, 2, item]
+            priced[part, item] = items[part, COST, item] + loads
+    return priced
+
+
+@inner
+def _find_price(
+    items: Floats, budgets: Floats, prices: Floats, cap: int, trial: Codes, picks: Codes, best: float
+) -> tuple[bool, float]:
+    """Set the price of a cap to where the bound is highest; return whether it can be kept, and the best cost.
+
+    The bound is the least of lines: cost + price x excess, one for each split. Between a split that exceeds the cap
+    and one that keeps to it, the next price to try is where their lines cross. Splits within all caps are kept.
+    """
+    prices[cap] = 0.0
+    unpriced, loads, last_loads = _priced(items, prices), items[WHOLE, 1 + cap], items[LAST, 1 + cap]
+    low_cost = low_excess = high_cost = high_excess = 0.0
+    for step in range(2 + PRICE_STEPS):
+        if step == 1:  # the split that takes least
+            _scan(loads, last_loads, trial)
+        else:  # the cheapest, first at no price
+            if step > 1:
+                prices[cap] = (high_cost - low_cost) / (low_excess - high_excess)
+            priced = _priced(items, prices)
+            _scan(priced[WHOLE], priced[LAST], trial)
+        best = _keep(items, budgets, trial, picks, best)
+        cost = _taken(unpriced[WHOLE], unpriced[LAST], trial)
+        excess = _taken(loads, last_loads, trial) - budgets[cap]
+        if step == 0 and excess <= 0:
+            return True, best
+        if step == 1 and excess > 0:
+            return False, best
+        if step > 1 and not _saves(cost + prices[cap] * excess, low_cost + prices[cap] * low_excess):
+            break
+        if excess > 0:
+            low_cost, low_excess = cost, excess
+        else:
+            high_cost, high_excess = cost, excess
+    return True, best
+
+
+@inner
+def _meet_both(items: Floats, budgets: Floats, trial: Codes, picks: Codes) -> tuple[bool, float]:
+    """Look for a split within both caps: the least load of one under the other; return whether one can exist."""
+    probe, prices, money = _copied(items, items.shape[2]), np.empty(CAPS), budgets.size - 1
+    prices[0] = 0.0
+    for part in range(PARTS):
+        for item in range(items.shape[2]):
+            probe[part, COST, item] = items[part, 1, item]
+    _, load = _find_price(probe, budgets, prices, money, trial, picks, inf)
+    if load < inf:
+        return True, _taken(items[WHOLE, COST], items[LAST, COST], picks)
+    priced = _priced(probe, prices)
+    return _scan(priced[WHOLE], priced[LAST], trial) - prices[money] * budgets[money] <= budgets[0], inf
+
+
+@inner
+def _branch(
+    items: Floats, budgets: Floats, prices: Floats, trial: Codes, picks: Codes, best: float, rival: float
+) -> tuple[float, bool]:
+    """Improve the best split by trying each whose bound is below it; return its cost, and whether it is proven.
+
+    For each last half hour, those before it are taken in order of their priced cost: then the bound of what comes
+    next only rises, and the first that is too high ends the row. What cannot beat `rival` need not be proven.
+    """
+    size, nodes, spare = picks.size - 1, MOST_NODES, SPARE_NODES
+    priced, rent = _priced(items, prices), 0.0
+    costs = priced[WHOLE]
+    for cap in range(CAPS):
+        rent += prices[cap] * budgets[cap] if prices[cap] > 0 else 0.0
+    ranked = np.empty(costs.size, np.int64)
+    for last in range(costs.size):
+        bound = fixed = priced[LAST, last] - rent
+        for rank in range(size if last >= size else 0):
+            bound += costs[ranked[rank]]
+        if last >= size and _saves(bound, best):
+            trial[size], is_rival = last, _saves(bound, rival)
+            left = nodes if is_rival else spare
+            best, left = _branch_before(items, budgets, ranked[:last], costs, fixed, trial, picks, best, left)
+            nodes, spare = (left, spare) if is_rival else (nodes, left)
+        place = last
+        while place > 0 and costs[last] < costs[ranked[place - 1]]:
+            ranked[place] = ranked[place - 1]
+            place -= 1
+        ranked[place] = last
+    return best, nodes > 0
+
+
+@inner
+def _branch_before(
+    items: Floats,
+    budgets: Floats,
+    ranked: Codes,
+    costs: Floats,
+    fixed: float,
+    trial: Codes,
+    picks: Codes,
+    best: float,
+    nodes: int,
+) -> tuple[float, int]:
+    """Try the splits whose last half hour is that of `trial`; return the best cost and the nodes left.
+
+    `ranks` are the places in `ranked` taken so far, and row n of `sums` what the first n of them cost, priced, and
+    take of each cap.
+    """
+    size = trial.size - 1
+    ahead = _ahead(items, ranked, costs)
+    ranks, sums = np.empty(size, np.int64), np.empty((size + 1, ROWS))
+    sums[0, COST] = sums[0, 1] = sums[0, 2] = 0.0
+    depth = rank = 0
+    while depth >= 0:
+        left = size - depth
+        is_worth = nodes > 0 and rank + left <= ranked.size
+        if is_worth:
+            bound = fixed + sums[depth, COST] + ahead[rank + left, COST] - ahead[rank, COST]
+            is_worth = _saves(bound, best) and _has_room(
+                items, budgets, trial[size], sums[depth], ahead[rank], left
+            )
+        if not is_worth:
+            depth -= 1
+            if depth >= 0:
+                rank = ranks[depth] + 1
+            continue
+        nodes -= 1
+        taken = ranked[rank]
+        ranks[depth], trial[depth] = rank, taken
+        sums[depth + 1, COST] = sums[depth, COST] + costs[taken]
+        for row in range(1, ROWS):
+            sums[depth + 1, row] = sums[depth, row] + items[WHOLE, row, taken]
+        rank += 1
+        if left > 1:
+            depth += 1
+        else:
+            best = _keep(items, budgets, trial, picks, best)
+    return best, nodes
+
+
+@inner
+def _ahead(items: Floats, ranked: Codes, costs: Floats) -> Floats:
+    """Return (ranks + 1, ROWS): the priced costs summed up to each rank, and the least load from there on."""
+    size = ranked.size
+    ahead = np.empty((size + 1, ROWS))
+    ahead[0, COST] = 0.0
+    for rank in range(size):
+        ahead[rank + 1, COST] = ahead[rank, COST] + costs[ranked[rank]]
+    for row in range(1, ROWS):
+        ahead[size, row] = inf
+        for rank in range(size - 1, -1, -1):
+            load, least = items[WHOLE, row, ranked[rank]], ahead[rank + 1, row]
+            ahead[rank, row] = load if load < least else least
+    return ahead
+
+
+@inner
+def _has_room(items: Floats, budgets: Floats, last: int, sums: Floats, least: Floats, left: int) -> bool:
+    """Return whether the caps could be kept if each half hour still to take took as little as the least of them."""
+    has_room = True
+    for row in range(1, ROWS):
+        has_room = has_room and sums[row] + left * least[row] + items[LAST, row, last] <= budgets[row - 1]
+    return has_room

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pylon.errors import Invalid
-from pylon.planning import _kernels, _limits, _split
-from pylon.planning._ask import Ask, Bests, Cells, Codes, read_field, read_job
-from pylon.planning.field import HALF_HOUR_MINS, Field, Floats, Job, Option, Terms, Weights
+from pylon.planning import _limits
+from pylon.planning._ask import MAX_PRICE, VALUE, Ask, Cells, read_field, read_job
+from pylon.planning._search import Found, measured, read, search
+from pylon.planning.field import RESOURCES, Field, Job, Option, Weights
 
 __all__ = ["LIMITS", "Placement", "SiteRefusal", "evaluate", "place"]
 
@@ -64,7 +64,7 @@ class Placement:
     """Which of price, carbon and stress are known nowhere in the field, and so in no sum."""
     is_exact: bool
     """Whether the choice is proven best; False when the search for half hours under caps came to its limit."""
-    found: _Found = dataclasses.field(repr=False, compare=False)
+    found: Found = dataclasses.field(repr=False, compare=False)
     """All of it as the kernels give it, for `by_site`."""
 
     @property
@@ -72,31 +72,8 @@ class Placement:
         """For every site its best option, or what forbids them all there; made when asked for."""
         return tuple(
             self.found.option(site) or SiteRefusal(site=site, limit=_furthest(refused))
-            for site, refused in enumerate(self.found.bests.refused.tolist())
+            for site, refused in enumerate(self.found.refused.tolist())
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Found:
-    """The best option of each site and, in one row more, the baseline; as the kernels give them."""
-
-    origin: int
-    bests: Bests
-    rows: Floats
-    limits: Codes
-    cheapest: int
-    """The row of the cheapest of all; -1 without any."""
-    is_known: NDArray[np.bool_]
-    is_exact: bool
-
-    def option(self, row: int) -> Option | None:
-        """Return one row as an option, or None where there is none."""
-        size = self.bests.sizes[row] if row >= 0 else 0
-        if not size:
-            return None
-        begins, ends = self.bests.begins[row, :size].tolist(), self.bests.ends[row, :size].tolist()
-        site = row if row < self.bests.costs.size else self.origin
-        return _option(site, begins, ends, self.rows[row].tolist(), int(self.limits[row]))
 
 
 def place(job: Job, field: Field, weights: Weights) -> Placement:
@@ -105,23 +82,21 @@ def place(job: Job, field: Field, weights: Weights) -> Placement:
     Raises `Invalid` when the arrays do not fit each other or the job could run nowhere at any time.
     """
     cells = read_field(field)
-    ask = read_job(job, weights, field.sites)
-    found = _search(cells, ask)
+    ask = read_job(job, weights, cells)
+    found = search(cells, ask)
     chosen = found.option(found.cheapest)
-    refused = dict(zip(LIMITS, found.bests.refused.sum(axis=0).tolist(), strict=True))
-    binding = None if chosen or not any(refused.values()) else _furthest(list(refused.values()))
+    counts = found.refused.sum(axis=0).tolist()
+    binding = None if chosen or not any(counts) else _furthest(counts)
     richer = _with_money(cells, ask, binding)
     to_fit = richer.option(richer.cheapest) if richer else None
     return Placement(
         chosen=chosen,
-        baseline=found.option(field.sites),
-        refused=refused,
+        baseline=found.baseline(),
+        refused=dict(zip(LIMITS, counts, strict=True)),
         binding=binding,
         to_fit=to_fit,
         price_to_fit_gbp=_price_to_fit(binding, to_fit),
-        left_out=tuple(
-            name for name, is_known in zip(SIGNALS, found.is_known.tolist(), strict=True) if not is_known
-        ),
+        left_out=tuple(name for name, is_known in zip(SIGNALS, found.reading.known, strict=True) if not is_known),
         is_exact=found.is_exact and (richer is None or richer.is_exact),
         found=found,
     )
@@ -134,58 +109,60 @@ def evaluate(job: Job, field: Field, weights: Weights, site: int, spans: Sequenc
     beyond the field, where nothing is known. Raises `Invalid` when they are not that, and as `place` does.
     """
     cells = read_field(field)
-    ask = read_job(job, weights, field.sites)
+    ask = read_job(job, weights, cells)
     if not 0 <= site < field.sites:
         raise Invalid(f"There is no site {site}; the field has {field.sites}, numbered from 0.")
     _check_spans(job, spans)
-    begins, ends = (np.array(moments, np.float64) for moments in zip(*spans, strict=True))
-    row, limit = _kernels.measure(cells, ask, site, begins, ends)
-    return _option(site, begins.tolist(), ends.tolist(), row.tolist(), limit)
+    return measured(cells, ask, read(cells, ask), site, spans)
 
 
-def _option(site: int, begins: list[float], ends: list[float], row: list[float], limit: int) -> Option:
-    if math.isnan(sum(row)):  # one NaN for all, so that options of the same terms are equal
-        row = [math.nan if math.isnan(value) else value for value in row]
-    energy, carbon, stress, migration, wait, scarcity, energy_mwh, carbon_kg, unknown_mins = row
-    return Option(
-        site=site,
-        spans=tuple(zip(begins, ends, strict=True)),
-        energy_mwh=energy_mwh,
-        carbon_kg=carbon_kg,
-        terms=Terms(energy=energy, carbon=carbon, stress=stress, migration=migration, wait=wait, scarcity=scarcity),
-        stress_unknown_mins=unknown_mins,
-        refused_by=None if limit == _limits.NONE else LIMITS[limit],
+def warm() -> None:
+    """Compile everything by placing a small job of each kind: seconds the first time, then kept where it can be.
+
+    Nothing but time is spent: `place` compiles what it lacks by itself.
+    """
+    flat = np.ones((1, 4))
+    field = Field(
+        price_gbp_mwh=flat * (2.0, 1.0, 3.0, 1.0),
+        carbon_gco2_kwh=flat * (1.0, 3.0, 1.0, 2.0),
+        stress=flat[0],
+        scarcity_gbp_mwh=flat,
+        room=np.full((len(RESOURCES), 1, 4), math.inf),
+        is_open=np.array([True]),
+        pue=flat[0, :1],
     )
-
-
-def _search(cells: Cells, ask: Ask, *, by_energy: bool = False) -> _Found:
-    """Return the best option of each site, by its total or by its energy term alone."""
-    reading, bests = _kernels.survey(cells, ask, by_energy)
-    is_exact = True
-    if ask.is_interruptible and ask.duration_mins > HALF_HOUR_MINS:
-        splits, is_exact = _split.split(cells, ask, reading, bests, by_energy)
-        bests = _kernels.better_of(bests, splits)
-    rows, limits, cheapest = _kernels.measure_all(cells, ask, reading, bests)
-    return _Found(
-        origin=ask.origin,
-        bests=bests,
-        rows=rows,
-        limits=limits,
-        cheapest=cheapest,
-        is_known=reading.is_known,
-        is_exact=is_exact,
+    job = Job(
+        it_power_mw=1.0,
+        duration_mins=60,
+        arrived_mins=0.0,
+        earliest_mins=0.0,
+        latest_end_mins=120.0,
+        interruptible=False,
+        gpus=0.0,
+        cpu_cores=0.0,
+        memory_gb=0.0,
+        carbon_cap_gco2_kwh=math.nan,
+        max_price_gbp=math.nan,
+        value_gbp=math.nan,
+        migration_gbp=0.0,
+        wait_gbp_per_hour=0.0,
+        origin=0,
+        allowed=np.array([True]),
     )
+    capped = dataclasses.replace(job, interruptible=True, carbon_cap_gco2_kwh=2.0)
+    for kind in (job, dataclasses.replace(job, interruptible=True), capped):
+        place(kind, field, Weights(carbon_price_gbp_t=0.0, stress_price_gbp_mwh=0.0))
 
 
-def _with_money(cells: Cells, ask: Ask, binding: str | None) -> _Found | None:
+def _with_money(cells: Cells, ask: Ask, binding: str | None) -> Found | None:
     """Return what could be had for more money, the least of it first, when money is what binds."""
     if binding == "value":
-        return _search(cells, ask._replace(value_gbp=math.inf))
+        return search(cells, ask.without_limit(VALUE))
     if binding != "max_price":
         return None
-    richer = ask._replace(max_price_gbp=math.inf)
-    found = _search(cells, richer, by_energy=True)
-    return found if found.cheapest >= 0 else _search(cells, richer._replace(value_gbp=math.inf))
+    richer = ask.without_limit(MAX_PRICE)
+    found = search(cells, richer, by_energy=True)
+    return found if found.cheapest is not None else search(cells, richer.without_limit(VALUE))
 
 
 def _price_to_fit(binding: str | None, to_fit: Option | None) -> float | None:

@@ -133,6 +133,9 @@ def _amend(desk: Desk, given: actions.AmendWorkload, asked: Asked) -> None:
     changed = workload.model_copy(update=changes)
     desk.change(changed)
     _decide(desk, changed, _orchestrator(desk), asked)
+    decided = desk.decided[-1].draft if desk.decided else None
+    if decided is not None and decided.decision_type is DecisionType.REJECT_WORKLOAD:
+        raise Refused.because("runs_somewhere", f"With these limits it would be rejected. {decided.reasoning}")
 
 
 def _start(desk: Desk, given: actions.StartWorkload, _: Asked) -> None:
@@ -143,8 +146,22 @@ def _start(desk: Desk, given: actions.StartWorkload, _: Asked) -> None:
         raise Refused.because("booked", f"{workload.job_id!r} is booked nowhere, so it cannot start.")
     if not workload.created_at <= at <= desk.now:
         raise _not_ahead(workload, "start", workload.created_at, desk.now)
-    _must_not_be_offline(desk, workload.host_dc_id)
+    centre = desk.centre_of(workload.host_dc_id)
+    if centre.status is DataCentreStatus.OFFLINE:
+        detail = f"{centre.dc_id} is OFFLINE, so nothing starts there."
+        raise Refused.because("not_offline", detail, dc_id=centre.dc_id)
+    if at != workload.scheduled_start:
+        _rebook(desk, workload, centre, at)
     desk.change(workload.model_copy(update={"status": _S.RUNNING, "started_at": at}))
+
+
+def _rebook(desk: Desk, workload: ComputeWorkload, centre: DataCentre, at: datetime) -> None:
+    """Book the work where it runs from when it has in fact begun, in one piece: that is the room it takes up."""
+    booking = desk.view.bookings.get(workload.id)
+    if booking is not None and booking.decision_id is not None:
+        ends_at = at + timedelta(minutes=workload.duration_mins)
+        desk.book(workload, centre, [Span(at, ends_at)], booking.decision_id)
+    desk.forget()
 
 
 def _complete(desk: Desk, given: actions.CompleteWorkload, _: Asked) -> None:
@@ -244,19 +261,25 @@ def _settings(agent: Agent | None) -> Placing:
 
 
 def _spans(workload: ComputeWorkload, given: Booking) -> list[Span]:
+    """Return when it is to run, in full seconds."""
     if given.spans is not None:
-        return [Span(span.starts_at, span.ends_at) for span in given.spans]
+        return [
+            Span(span.starts_at.replace(microsecond=0), span.ends_at.replace(microsecond=0)) for span in given.spans
+        ]
     assert given.starts_at is not None  # noqa: S101  one of the two is given
-    return [Span(given.starts_at, given.starts_at + timedelta(minutes=workload.duration_mins))]
+    starts_at = given.starts_at.replace(microsecond=0)
+    return [Span(starts_at, starts_at + timedelta(minutes=workload.duration_mins))]
 
 
 def _effect(given: actions.Parameters, workload: ComputeWorkload, status: WorkloadStatus) -> dict[str, Any]:
     """Return what is done to the workload, for the log."""
+    price = {"price_gbp": float(given.price_gbp)} if isinstance(given, actions.NegotiateWorkload) else {}
     return {
         "action": _NAMES[type(given)],
         "job_id": workload.job_id,
         "from": workload.status.value,
         "to": status.value,
+        **price,
     }
 
 
@@ -288,14 +311,6 @@ def _must_become(workload: ComputeWorkload, status: WorkloadStatus) -> None:
             status=workload.status.value,
             wanted=status.value,
             valid=sorted(NEXT[workload.status]),
-        )
-
-
-def _must_not_be_offline(desk: Desk, data_centre_id: UUID) -> None:
-    centre = desk.centre_of(data_centre_id)
-    if centre.status is DataCentreStatus.OFFLINE:
-        raise Refused.because(
-            "not_offline", f"{centre.dc_id} is OFFLINE, so nothing starts there.", dc_id=centre.dc_id
         )
 
 

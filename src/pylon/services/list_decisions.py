@@ -65,7 +65,9 @@ class DecisionPage(BaseModel):
 
     decisions: list[Decision]
     next_before: int | None = Field(description="Send it as `before` for the next page; null on the last")
-    contains_simulated: bool
+    contains_simulated: bool = Field(
+        description="Whether any is about something simulated, or rests on simulated carbon, price or stress"
+    )
 
 
 class Explanation(BaseModel):
@@ -111,7 +113,7 @@ def list_decisions(
     return DecisionPage(
         decisions=shown,
         next_before=shown[-1].seq if len(rows) > limit else None,
-        contains_simulated=any(one.is_simulated for one in shown),
+        contains_simulated=any(one.is_simulated or one.inputs.get("simulated") for one in shown),
     )
 
 

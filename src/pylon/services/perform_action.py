@@ -47,6 +47,9 @@ class Taken(BaseModel):
     alternatives_considered: dict[str, Any]
     effect: dict[str, Any]
     is_simulated: bool
+    simulated: list[str] = Field(
+        default=[], description="Which of the quantities it rests on (carbon, price, stress) were simulated"
+    )
 
 
 class Performed(BaseModel):
@@ -90,7 +93,7 @@ def perform(
     try:
         with opened(database, views, call, dry_run=dry_run) as desk:
             if key is not None and (before := _performed_before(desk, key, asked_for)):
-                return before
+                return before.model_copy(update={"dry_run": dry_run})
             HANDLERS[name](desk, parameters, asked)
             performed = _performed(desk, name, dry_run)
             if key is not None:
@@ -145,6 +148,7 @@ def taken(decision: Decided) -> Taken:
         alternatives_considered=dict(draft.alternatives),
         effect=dict(decision.effect),
         is_simulated=draft.is_simulated,
+        simulated=list(draft.inputs.get("simulated", ())),
     )
 
 

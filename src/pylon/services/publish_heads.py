@@ -27,7 +27,7 @@ class PublishedHead(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     operator_id: UUID
-    seq: int = Field(ge=0, description="Number of the last decision; 0: none yet")
+    seq: int = Field(ge=0, lt=2**63, description="Number of the last decision; 0: none yet")
     hash: str = Field(pattern="^[0-9a-f]{64}$", description="Its hash; zeros where there is none")
     exported_at: AwareDatetime
 

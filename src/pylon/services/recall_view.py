@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -30,8 +31,11 @@ def view_before(transaction: Transaction, operator_id: UUID, decision: Mapping[s
     """
     inputs = decision["inputs"]
     content = transaction.value("kept_input", operator_id=operator_id, digest=inputs["view"])
-    if content is None:
-        raise NotFound(f"What {decision['decision_id']} saw, the input {inputs['view'][:12]}…, is not kept here.")
+    if content is None or hashlib.sha256(content.encode()).hexdigest() != inputs["view"]:
+        raise NotFound(
+            f"What {decision['decision_id']} saw, the input {inputs['view'][:12]}…, is not kept here as it was. "
+            "`pylon audit verify` tells whether it was removed or changed."
+        )
     document = json.loads(content)
     view = _view(document, inputs)
     between = transaction.all(

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.agents import contract
 from pylon.agents.contract import Program, Proposal
-from pylon.errors import PylonError, Refused, StoreError
+from pylon.errors import Invalid, NotFound, PylonError, Refused, StoreError
 from pylon.ontology.agency import Agent
 from pylon.ontology.enums import AgentStatus, AgentType, DecisionType
 from pylon.ontology.identity import uuid7
@@ -25,14 +25,15 @@ from pylon.services._agent_states import enter
 from pylon.services.ask_sources import Progress, silent
 from pylon.services.desk import Call, Desk
 from pylon.services.perform_action import Taken
+from pylon.services.report import Kind
 from pylon.services.view_fleet import Views
 from pylon.store import leases, objects
 from pylon.store.database import Database
 
-__all__ = ["LEASE", "Round", "Turn", "run_agents"]
+__all__ = ["LEASE", "Round", "RoundTotal", "Turn", "run_agents"]
 
-LEASE: Final = "agents"
-"""The lease of whoever runs a round; two at once would answer the same question twice."""
+LEASE: Final = "agents of {operator_id}"
+"""The lease of whoever runs an operator's round; two at once would answer the same question twice."""
 
 
 class Turn(BaseModel):
@@ -44,7 +45,7 @@ class Turn(BaseModel):
     agent_type: AgentType
     decisions: list[Taken] = []
     refused: list[dict[str, Any]] = Field(
-        default=[], description="Proposals that the state of things forbade by then, and why"
+        default=[], description="Proposals that could not be carried out by then, and why"
     )
     error: str | None = Field(default=None, description="Why the agent failed; it changed nothing then")
     seconds: float
@@ -55,18 +56,30 @@ class Turn(BaseModel):
         return dict(Counter(decision.decision_type for decision in self.decisions))
 
 
-class Round(BaseModel):
-    """What the agents of one operator did at one moment.
+class RoundTotal(BaseModel):
+    """What the decisions of one kind come to, the last about each workload alone: it replaces those before it.
 
-    Savings are signed sums over the decisions that have them, against run now at origin (storage: against idling).
+    Savings are signed, against run now at origin (storage: against idling).
     """
+
+    model_config = ConfigDict(frozen=True)
+
+    kind: Kind
+    energy_kwh: float = Field(description="Facility energy of the workloads that were placed")
+    carbon_saved_kg: float
+    cost_saved_gbp: float
+    infeasible: int = Field(description="Decisions whose baseline would have broken a limit; in neither saving")
+
+
+class Round(BaseModel):
+    """What the agents of one operator did at one moment."""
 
     model_config = ConfigDict(frozen=True)
 
     now: datetime
     trigger: str
     turns: list[Turn] = []
-    resting: list[str] = Field(default=[], description="Agents that are OFFLINE and were left alone")
+    resting: list[str] = Field(default=[], description="Agents that were OFFLINE, or gone, and so were left alone")
 
     @property
     def decisions(self) -> list[Taken]:
@@ -74,21 +87,29 @@ class Round(BaseModel):
         return [decision for turn in self.turns for decision in turn.decisions]
 
     @property
-    def carbon_saved_kg(self) -> float:
-        """Carbon saved, in kg; negative when more is emitted."""
-        return sum(decision.carbon_saved_gco2 or 0.0 for decision in self.decisions) / 1000
+    def totals(self) -> list[RoundTotal]:
+        """What was decided comes to, by how far it is real; kinds are never added up."""
+        last = {decision.workload_id or decision.id: decision for decision in self.decisions}.values()
+        by_kind = {kind: [decision for decision in last if _kind(decision) is kind] for kind in Kind}
+        return [_total(kind, those) for kind, those in by_kind.items() if those]
 
-    @property
-    def cost_saved_gbp(self) -> float:
-        """Cost saved, in GBP; negative when it costs more."""
-        return sum(decision.cost_saved_gbp or 0.0 for decision in self.decisions)
 
-    @property
-    def energy_kwh(self) -> float:
-        """Energy of the workloads that were placed, in kWh."""
-        placed = [decision for decision in self.decisions if decision.workload_id is not None]
-        chosen = [decision.alternatives_considered.get("chosen") or {} for decision in placed]
-        return sum(option.get("energy_kwh") or 0.0 for option in chosen)
+def _kind(decision: Taken) -> Kind:
+    if decision.is_simulated:
+        return Kind.SIMULATED
+    return Kind.PARTLY_SIMULATED if decision.simulated else Kind.REAL
+
+
+def _total(kind: Kind, decisions: list[Taken]) -> RoundTotal:
+    chosen = [one.alternatives_considered.get("chosen") or {} for one in decisions if one.workload_id is not None]
+    compared = [one for one in decisions if one.constraints_evaluated.get("baseline_infeasible") is None]
+    return RoundTotal(
+        kind=kind,
+        energy_kwh=sum(option.get("energy_kwh") or 0.0 for option in chosen),
+        carbon_saved_kg=sum(one.carbon_saved_gco2 or 0.0 for one in compared) / 1000,
+        cost_saved_gbp=sum(one.cost_saved_gbp or 0.0 for one in compared),
+        infeasible=len(decisions) - len(compared),
+    )
 
 
 def run_agents(
@@ -105,17 +126,21 @@ def run_agents(
     `trigger` says why there is a round (`command`, `pipeline run ID`); the agents' states keep it. `clock` is for
     the lease and for how long a turn took. Raises `LeaseHeld` while another process runs a round.
     """
-    with leases.held(database, LEASE, uuid7(call.now, call.entropy(10)), clock):
+    lease = LEASE.format(operator_id=call.operator_id)
+    with leases.held(database, lease, uuid7(call.now, call.entropy(10)), clock):
         with database.as_reader(call.operator_id) as transaction:
             rows = objects.read(transaction, Agent, operator_id=call.operator_id, order_by=["agent_id"])
         agents = [Agent.model_validate(row) for row in rows]
-        turns = []
+        turns: list[Turn] = []
+        resting = [agent.agent_id for agent in agents if agent.status is AgentStatus.OFFLINE]
         for program, agent in _in_order(agents):
             began = clock()
             turn = _turn(database, views, call, program, agent, trigger)
+            if turn is None:
+                resting.append(agent.agent_id)
+                continue
             turns.append(turn.model_copy(update={"seconds": (clock() - began).total_seconds()}))
             progress(agent.name, _outcome(turns[-1]))
-        resting = [agent.agent_id for agent in agents if agent.status is AgentStatus.OFFLINE]
     return Round(now=call.now, trigger=trigger, turns=turns, resting=resting)
 
 
@@ -126,11 +151,16 @@ def _in_order(agents: list[Agent]) -> Iterator[tuple[Program, Agent]]:
                 yield program, agent
 
 
-def _turn(database: Database, views: Views, call: Call, program: Program, agent: Agent, trigger: str) -> Turn:
-    """Let one agent have its turn; if it fails, undo that and put it in ERROR."""
+def _turn(
+    database: Database, views: Views, call: Call, program: Program, agent: Agent, trigger: str
+) -> Turn | None:
+    """Let one agent have its turn; if it fails, undo that and put it in ERROR. None: by now it rests, or is gone."""
     try:
         with desks.opened(database, views, call, whole=True) as desk:
-            refused = _act(desk, program, desk.agent(agent.agent_id), trigger)
+            awake = _awake(desk, agent)
+            if awake is None:
+                return None
+            refused = _act(desk, program, awake, trigger)
             desk.forget()  # what was read for a round is more than an arrival needs
             decisions = [perform_action.taken(decided) for decided in desk.decided]
     except StoreError:
@@ -138,11 +168,22 @@ def _turn(database: Database, views: Views, call: Call, program: Program, agent:
     except Exception as error:
         reason = error.detail if isinstance(error, PylonError) else repr(error)
         with desks.opened(database, views, call) as desk:
-            enter(desk, desk.agent(agent.agent_id), AgentStatus.ERROR, trigger, {"error": reason})
+            failed = _awake(desk, agent)
+            if failed is not None:
+                enter(desk, failed, AgentStatus.ERROR, trigger, {"error": reason})
         return Turn(agent_id=agent.agent_id, agent_type=agent.agent_type, error=reason, seconds=0.0)
     return Turn(
         agent_id=agent.agent_id, agent_type=agent.agent_type, decisions=decisions, refused=refused, seconds=0.0
     )
+
+
+def _awake(desk: Desk, agent: Agent) -> Agent | None:
+    """Return the agent as it is now that nobody else can change it; None when it is OFFLINE or gone."""
+    try:
+        found = desk.agent(agent.agent_id)
+    except NotFound:
+        return None
+    return None if found.status is AgentStatus.OFFLINE else found
 
 
 def _act(desk: Desk, program: Program, agent: Agent, trigger: str) -> list[dict[str, Any]]:
@@ -156,9 +197,10 @@ def _act(desk: Desk, program: Program, agent: Agent, trigger: str) -> list[dict[
             acting = enter(desk, acting, proposal.doing, trigger, {"action": proposal.action})
         try:
             perform_action.carry_out(desk, proposal, agent)
-        except Refused as refusal:
+        except (Refused, Invalid) as refusal:
             about = {"action": proposal.action, "decision_type": proposal.draft.decision_type.value}
-            refused.append({**about, "detail": refusal.detail, "refusals": refusal.refusals})
+            why = refusal.refusals if isinstance(refusal, Refused) else []
+            refused.append({**about, "detail": refusal.detail, "refusals": why})
         else:
             task = _task(desk, proposal) or task
     done = {"decisions": len(desk.decided), "refused": len(refused)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from typing import Any, Final
@@ -30,6 +31,8 @@ class FaultKind(StrEnum):
     HASH_DIFFERS = "hash_differs"
     COLUMNS_DIFFER = "columns_differ"
     CONTENT_UNREADABLE = "content_unreadable"
+    INPUT_MISSING = "input_missing"
+    INPUT_DIFFERS = "input_differs"
     TRUNCATED = "truncated"
     HEAD_DIFFERS = "head_differs"
     BEYOND_HEAD = "beyond_head"
@@ -45,6 +48,8 @@ _WORDS: Final = {
     FaultKind.HASH_DIFFERS: "The hash of decision {seq} is not that of its content: one of them was changed.",
     FaultKind.COLUMNS_DIFFER: "The columns of decision {seq} are not what its content says: they were changed.",
     FaultKind.CONTENT_UNREADABLE: "The content of decision {seq} is not that of a decision: it was replaced.",
+    FaultKind.INPUT_MISSING: "What decision {seq} names as what it saw is not kept: it was removed.",
+    FaultKind.INPUT_DIFFERS: "What is kept as what decision {seq} saw is not what it names: it was changed.",
     FaultKind.TRUNCATED: "Decision {seq} is not there, nor any later one, and {told} names number {number}.",
     FaultKind.HEAD_DIFFERS: "Decision {seq} is the last, and is not the one that the head in the database names.",
     FaultKind.BEYOND_HEAD: "Decision {seq} lies beyond the head in the database: it was not appended.",
@@ -90,6 +95,7 @@ def verify(
 ) -> Verification:
     """Check every decision of the operator, and that the published `heads` (others' are left out) are in the log.
 
+    What a decision names as what it saw must be kept, with the hash that it names.
     Reads one moment of the database, in pieces: the log may be of any length.
     """
     with database.as_reader(operator_id) as transaction:
@@ -160,16 +166,15 @@ def _against_published(
     seqs = sorted({head.seq for head in heads})
     stored = {row["seq"]: row["hash"] for row in transaction.all("hashes_at", operator_id=operator_id, seqs=seqs)}
     stored[0] = _GENESIS
-    met = 0
+    met = [head.seq for head in heads if stored.get(head.seq) == head.hash]
     for head in heads:
         if head.seq not in stored:
             told = f"the head published at {head.exported_at:%Y-%m-%d %H:%M} UTC"
             yield _fault(FaultKind.TRUNCATED, min(last_seq + 1, head.seq), told=told, number=head.seq)
         elif stored[head.seq] != head.hash:
             told = f"{head.exported_at:%Y-%m-%d %H:%M} UTC, when its hash was published"
-            yield _fault(FaultKind.PUBLISHED_HEAD_DIFFERS, head.seq, told=told, number=met + 1)
-        else:
-            met = head.seq
+            last_met = met[before - 1] if (before := bisect_left(met, head.seq)) else 0
+            yield _fault(FaultKind.PUBLISHED_HEAD_DIFFERS, head.seq, told=told, number=last_met + 1)
 
 
 def _fault(kind: FaultKind, seq: int, **words: Any) -> LogFault:

@@ -143,9 +143,7 @@ class _Signals:
 
     @classmethod
     def read(cls, transaction: Transaction, operator_id: UUID, start: datetime, end: datetime) -> _Signals:
-        run = transaction.one("last_committed_run")
-        national = transaction.all("national_signals", start=start, end=end)
-        regional = transaction.all("regional_series", start=start, end=end)
+        run, national, regional = _one_run(transaction, start, end)
         rates = transaction.all("tariff_rates_in_force", operator_id=operator_id, start=start, end=end)
         return cls(
             run_id=run["id"] if run else None,
@@ -162,6 +160,20 @@ class _Signals:
             return [row["wholesale_price_gbp_mwh"] for row in self.national]
         rates = self.rates.get(site.tariff, ())
         return [_rate(rates, row["timestamp"]) for row in self.national]
+
+
+def _one_run(
+    transaction: Transaction, start: datetime, end: datetime
+) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the last run and the signals as it left them: of a run that commits in between, all or nothing."""
+    run = transaction.one("last_committed_run")
+    while True:
+        national = transaction.all("national_signals", start=start, end=end)
+        regional = transaction.all("regional_series", start=start, end=end)
+        since = transaction.one("last_committed_run")
+        if (since or {}).get("id") == (run or {}).get("id"):
+            return run, national, regional
+        run = since
 
 
 def _rate(rates: Sequence[Mapping[str, Any]], at: datetime) -> float | None:

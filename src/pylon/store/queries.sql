@@ -477,14 +477,14 @@ order by seq limit %(limit)s;
 insert into public.chain_heads as h (operator_id, seq, hash, revision, updated_at)
 values (%(operator_id)s, 0, repeat('0', 64), 1, %(now)s)
 on conflict (operator_id) do update set revision = h.revision + 1, updated_at = %(now)s
-returning h.seq, h.hash, h.revision;
+returning h.seq, h.hash, h.revision, set_config('pylon.at_desk', 'yes', true) as at_desk;
 
 -- name: fleet_stamp
--- What changes when signals come in or when somebody writes to the fleet without an action.
+-- What changes when signals come in or a data centre does; the rest counts the revision up (85_desk.sql).
 select (select r.id from public.pipeline_runs r where r.status in ('SUCCEEDED', 'PARTIAL')
         order by r.finished_at desc, r.id desc limit 1) as latest_run,
        (select max(d.updated_at) from public.data_centres d where d.operator_id = %(operator_id)s) as centres,
-       (select max(t.created_at) from public.tariff_rates t where t.operator_id = %(operator_id)s) as tariffs;
+       (select count(*) from public.data_centres d where d.operator_id = %(operator_id)s) as how_many;
 
 -- name: placed_work
 -- Where and when the work that has not ended runs, or is to run; a job placed by hand has a start and a duration only.
@@ -517,7 +517,8 @@ order by storage_asset_id, starts_at;
 select id, operator_id, data_centre_id, starts_at, ends_at, max_power_mw::float8 as max_power_mw, reason, decision_id,
        is_simulated, created_at
 from public.load_limits
-where operator_id = %(operator_id)s and starts_at < %(end)s and (ends_at is null or ends_at > %(start)s)
+where operator_id = %(operator_id)s and starts_at < %(end)s
+  and (ends_at is null or (ends_at > %(start)s and ends_at > starts_at))
 order by starts_at, id;
 
 -- name: keep_input

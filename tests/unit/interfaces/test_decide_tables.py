@@ -9,6 +9,7 @@ from rich.console import Console
 from pylon.interfaces.decide_tables import round_lines, round_table
 from pylon.ontology.enums import AgentType, DecisionType
 from pylon.services.perform_action import Taken
+from pylon.services.report import Kind
 from pylon.services.run_agents import Round, Turn
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -109,7 +110,39 @@ def test_totals_are_signed_and_name_their_baseline():
     assert "2 decisions: 1 SHIFT_REGION, 1 SCHEDULE_DISCHARGE" in said
     assert "2.0 MWh of work placed. Expected to save 1.0 kg CO2 and GBP 7.50 against running each now" in said
     assert "simulated" not in said
-    assert "1 of the decisions are about simulated objects" in lines(a_round(turn(taken(is_simulated=True))))
+
+
+def test_totals_of_different_kinds_are_never_added_up():
+    done = a_round(
+        turn(
+            taken(1, workload_id=UUID(int=1)),
+            taken(2, workload_id=UUID(int=2), simulated=["price"]),
+            taken(3, workload_id=UUID(int=3), simulated=["price"], is_simulated=True),
+        )
+    )
+    assert [(total.kind, total.carbon_saved_kg) for total in done.totals] == [
+        (Kind.REAL, 1.5),
+        (Kind.PARTLY_SIMULATED, 1.5),
+        (Kind.SIMULATED, 1.5),
+    ]
+    said = lines(done)
+    assert "\n2.0 MWh of work placed. Expected to save 1.5 kg" in said
+    assert "\nOn simulated signals: 2.0 MWh of work placed. Expected to save 1.5 kg" in said
+    assert "\nAbout simulated objects, so moving nothing in the real world: 2.0 MWh" in said
+
+
+def test_a_job_that_two_agents_place_counts_once_with_the_last():
+    done = a_round(turn(taken(1)), turn(taken(2, carbon_saved_gco2=4000.0, cost_saved_gbp=1.0)))
+    (total,) = done.totals
+    assert (total.energy_kwh, total.carbon_saved_kg, total.cost_saved_gbp) == (2000, 4, 1)
+
+
+def test_savings_against_a_baseline_that_was_not_possible_are_in_no_sum():
+    broken = taken(2, workload_id=UUID(int=8), constraints_evaluated={"baseline_infeasible": "power_mw"})
+    done = a_round(turn(taken(1), broken))
+    (total,) = done.totals
+    assert (total.energy_kwh, total.carbon_saved_kg, total.cost_saved_gbp, total.infeasible) == (4000, 1.5, -2.5, 1)
+    assert "1 more could not have run now at their origin; their savings are not in that." in lines(done)
 
 
 def test_refusals_failures_and_rest_are_said():
@@ -118,7 +151,7 @@ def test_refusals_failures_and_rest_are_said():
     said = lines(a_round(refused, failed, resting=("storage",)))
     assert "orchestrator: accept_workload was refused: No room." in said
     assert "optimizer failed, changed nothing and tries again next time: It broke." in said
-    assert "OFFLINE, so not asked: storage." in said
+    assert "OFFLINE or removed, so not asked: storage." in said
 
 
 def test_nothing_to_decide_says_what_would_give_work():

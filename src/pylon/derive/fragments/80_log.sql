@@ -47,12 +47,14 @@ $$;
 
 -- Follows the chain over the rows after number p_after up to p_upto, of which the first must name p_hash as the hash
 -- before it, and stops at the first fault. `checked` counts the rows that are in order; the last of them is `last_seq`.
+-- In order is a row whose input, where it names one, is kept and has the hash that it is named by.
 create or replace function public.check_decisions(p_operator_id uuid, p_after bigint, p_upto bigint, p_hash text)
 returns table (checked bigint, last_seq bigint, last_hash text, fault_seq bigint, fault text)
 language plpgsql stable set search_path = '' as $$
 declare
-    d    public.orchestration_decisions;
-    said public.orchestration_decisions;
+    d      public.orchestration_decisions;
+    said   public.orchestration_decisions;
+    unkept record;
 begin
     checked := 0;
     last_seq := p_after;
@@ -79,7 +81,7 @@ begin
                 if not d *= said then  -- byte for byte: 1.0 in the place of 1 is a difference too
                     fault := 'columns_differ';
                 end if;
-            exception when data_exception then
+            exception when data_exception or program_limit_exceeded then  -- the latter: nested too deep, or too long
                 fault := 'content_unreadable';
             end;
         end if;
@@ -91,6 +93,29 @@ begin
         last_seq := d.seq;
         last_hash := d.hash;
     end loop;
+
+    -- Of the rows in order so far, the first whose input is not kept as it was. Each input is hashed once, however many
+    -- rows name it.
+    with named as (
+        select o.inputs ->> 'view' as digest, min(o.seq) as seq
+        from public.orchestration_decisions o
+        where o.operator_id = p_operator_id and o.seq > p_after and o.seq <= last_seq and o.inputs ->> 'view' is not null
+        group by o.inputs ->> 'view'
+    )
+    select n.seq, case when p.digest is null then 'input_missing' else 'input_differs' end as fault
+    into unkept
+    from named n
+    left join public.plan_inputs p on p.operator_id = p_operator_id and p.digest = n.digest
+    where p.digest is null or p.digest <> encode(sha256(convert_to(p.content, 'UTF8')), 'hex')
+    order by n.seq limit 1;
+    if found then
+        fault := unkept.fault;
+        fault_seq := unkept.seq;
+        last_seq := unkept.seq - 1;
+        checked := last_seq - p_after;
+        select o.prev_hash into strict last_hash from public.orchestration_decisions o
+        where o.operator_id = p_operator_id and o.seq = fault_seq;
+    end if;
     return next;
 end
 $$;
