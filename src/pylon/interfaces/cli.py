@@ -117,6 +117,8 @@ def pipeline(
         _print_lines(tables.faults(report, here.clock()))
         _print_stock(_status(here))
         out.print(f"{report.rows_written:,} rows written; run {report.run_id}, {report.status.value}.")
+        if report.synthetic and report.synthetic.workloads_arrived:
+            out.print("Nothing was decided about what arrived: `pylon decide` does, and `pylon serve` by itself.")
         if report.status is RunStatus.FAILED:
             raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""The command `pylon demo`: a day of a simulated fleet on a simulated grid, in about a minute.
+"""The command `pylon demo`: a day of a simulated fleet on a simulated grid, in a minute or two.
 
 Like every command it imports what it needs when it runs.
 """
@@ -33,7 +33,7 @@ def add_demo(app: typer.Typer, settings: Callable[[], Settings]) -> None:
 
     @app.command()
     def demo(hours: _Hours = 24, fast: _Fast = False, pace: _Pace = 10.0) -> None:
-        """Show a day in a minute: workloads arrive, agents decide, work runs, and the books are checked.
+        """Show a day in a minute or two: workloads arrive, agents decide, work runs, and the books are checked.
 
         Everything is simulated, in a database of its own (PYLON_HOME/demo), which each demo makes anew.
         """
