@@ -9,7 +9,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 LOCK   := uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
           --no-emit-find-links --no-header --quiet --extra server --group build
 
-.PHONY: help up test test-unit lint check bench lock docs clean
+.PHONY: help up test test-unit soak lint check bench lock docs clean
 
 help: ## Say what each target does.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,10 @@ test: $(VENV)/.dev ## Run every test, in WORKERS=3 processes (POSTGRES=folder of
 
 test-unit: $(VENV)/.dev ## Run the tests that need no network, database or clock.
 	$(BIN)/python -m pytest -q tests/unit tests/contracts
+
+soak: $(VENV)/.dev ## Repeat what is repeated at random as often as is published: tampers, kills, decisions.
+	$(PYTEST) --soak tests/integration/test_log_tampers.py tests/integration/test_killed_actions.py \
+	  tests/integration/test_recompute.py
 
 lint: $(VENV)/.dev ## Check style, types, imports and derived files.
 	$(BIN)/ruff format --check .
@@ -62,10 +66,14 @@ $(VENV)/.server: requirements/server.txt pyproject.toml | $(VENV)/bin/pip
 	@echo "Installing Pylon and what it needs into $(VENV) (a minute or so, once)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@echo "Compiling the planner for this machine (some seconds, once)"
+	@$(BIN)/python -c "from pylon.planning import arrival; arrival.warm()"
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@echo "Installing Pylon and what its tests need into $(VENV) (a minute or so, once)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@echo "Compiling the planner for this machine (some seconds, once)"
+	@$(BIN)/python -c "from pylon.planning import arrival; arrival.warm()"
 	@touch $@ $(VENV)/.server

@@ -48,6 +48,7 @@ Superuser = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--soak", action="store_true", help="repeat what is repeated at random as often as is published")
     parser.addoption(
         "--postgres",
         type=Path,
@@ -55,6 +56,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         help="folder of the PostgreSQL programs to test against (default: the embedded server's)",
     )
+
+
+@pytest.fixture(scope="session")
+def is_soak(request: pytest.FixtureRequest) -> bool:
+    """Whether tests that repeat something at random do so as often as is published (`make soak`), or fewer times."""
+    return bool(request.config.getoption("--soak"))
 
 
 @pytest.fixture(scope="session")
