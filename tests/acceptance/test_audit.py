@@ -181,6 +181,15 @@ def test_heads_over_http_protect_whoever_keeps_them(world: World, http: httpx2.C
     assert "after the last published head" not in ended.said
 
 
+def test_lines_of_the_heads_that_are_none_are_told_over_http_too(world: World, http: httpx2.Client) -> None:
+    assert said(http, "verify")["unreadable_lines"] == []
+    audit(world, "heads")
+    published = world.settings.home / "chain-heads.jsonl"
+    published.write_bytes(b"\xff{cut\n" + published.read_bytes() + b"[" * 100_000)
+    found = said(http, "verify")
+    assert (found["is_intact"], found["heads_met"], found["unreadable_lines"]) == (True, 1, [1, 3])
+
+
 def test_the_head_is_published_once(world: World) -> None:
     assert "Keep a copy where whoever runs this machine cannot change it" in audit(world, "heads").said
     assert "Nothing has been decided since the last head" in audit(world, "heads").said

@@ -12,12 +12,17 @@ from typing import Any
 
 import pytest
 
+from pylon.errors import Refused
+from pylon.ontology import actions
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import DataCentreStatus, StorageStatus, WorkloadStatus
 from pylon.ontology.fleet import DataCentre
+from pylon.services import desk
 from pylon.services.execute import Executed, execute
+from pylon.services.perform_action import CLIENT, HANDLERS
 from pylon.store import objects
 from tests.conftest import Superuser, Tenants
+from tests.doubles.acting import Acting
 from tests.doubles.bench import MIDDAY, Bench
 
 CONSUMED = (
@@ -109,6 +114,20 @@ def test_nothing_starts_at_a_site_that_is_not_open_and_it_is_said_to_be_held(
     assert bench.one(JOB, "j")[0] == "QUEUED"
 
 
+def test_held_work_starts_when_its_site_opens_again(bench: Bench) -> None:
+    centre = bench.centre("A")
+    bench.place(bench.job("j", centre, minutes=30), centre, (0, 30))
+    owner = Acting(bench.database, bench.tenant.id, views=bench.views)
+    for minutes, status in ((-5, "MAINTENANCE"), (45, "ACTIVE")):
+        owner.now = bench.at(minutes)
+        owner.do("set_data_centre_status", dc_id="A", status=status, reason="Works")
+        run(bench, minutes + 1)
+    assert bench.one(JOB, "j") == ("RUNNING", bench.at(45), None)
+    run(bench, 91)
+    assert bench.one(JOB, "j") == ("COMPLETED", bench.at(45), bench.at(75))
+    assert consumed(bench, "j") == [(30, Decimal("312.50")), (60, Decimal("312.50"))]
+
+
 def test_a_refusal_is_said_and_stops_nothing_else(bench: Bench) -> None:
     """A clock that ran ahead booked a job before it arrived; the others go on."""
     centre = bench.centre("A")
@@ -117,6 +136,13 @@ def test_a_refusal_is_said_and_stops_nothing_else(bench: Bench) -> None:
     done = run(bench, 20)
     assert (done.started, [one["job_id"] for one in done.refusals]) == (1, ["early"])
     assert bench.one(JOB, "good")[0] == "RUNNING"
+
+
+def start_and_wait(late: threading.Thread, connection: Any) -> None:
+    """Start the thread and return when it waits for somebody else's lock."""
+    late.start()
+    while not connection.execute("select from pg_locks where not granted").fetchall():
+        assert late.is_alive(), "it waited for nobody"
 
 
 # ---- catching up
@@ -281,6 +307,65 @@ def test_a_real_site_is_run_by_its_owner_and_metered_all_the_same(bench: Bench) 
     assert bench.one("select actual_energy_kwh from decision_outcomes") == (Decimal("750.00"),)
 
 
+def test_what_was_metered_after_an_early_end_is_taken_back(bench: Bench) -> None:
+    """The owner says at 182 minutes that the job had ended at 40."""
+    centre = bench.centre("REAL", pue=1.25, is_simulated=False)
+    job = bench.job("j", centre, minutes=60, is_simulated=False)
+    bench.place(job, centre, (0, 60))
+    own(bench, job, status=WorkloadStatus.RUNNING, started_at=bench.at(0))
+    assert run(bench, 181).half_hours_metered == 6
+    own(bench, job, status=WorkloadStatus.COMPLETED, started_at=bench.at(0), completed_at=bench.at(40))
+    assert run(bench, 183).half_hours_metered == 5  # one put right, four taken back
+    assert consumed(bench, "j") == [(0, Decimal("625.00")), (30, Decimal("208.33"))]
+    assert bench.one("select actual_energy_kwh from decision_outcomes") == (Decimal("833.33"),)
+    assert not run(bench, 184).did_anything
+
+
+def test_a_half_hour_keeps_the_pue_it_was_metered_with(bench: Bench) -> None:
+    """The outcome is what was metered; at its own site a job saves nothing by the PUE having changed."""
+    centre = bench.centre("A", pue=1.25)
+    bench.place(bench.job("j", centre, minutes=60), centre, (0, 60))
+    run(bench, 31)
+    with bench.database.as_actor(bench.tenant.id) as transaction:
+        objects.change(transaction, [centre.model_copy(update={"pue": Decimal("2.5")})], ["pue"])
+    run(bench, 61)
+    assert consumed(bench, "j") == [(0, Decimal("625.00")), (30, Decimal("1250.00"))]
+    assert bench.one("select actual_energy_kwh, carbon_saved_gco2, cost_saved_gbp from decision_outcomes") == (
+        Decimal("1875.00"),
+        Decimal("0.00"),
+        Decimal("0.0000"),
+    )
+
+
+def test_an_end_that_is_said_while_it_is_metered_counts(bench: Bench) -> None:
+    """What ran was read before its owner had the operator, and is written after."""
+    centre = bench.centre("REAL", pue=1.0, is_simulated=False)
+    job = bench.job("j", centre, minutes=60, is_simulated=False)
+    bench.place(job, centre, (0, 60))
+    own(bench, job, status=WorkloadStatus.RUNNING, started_at=bench.at(0))
+    late = threading.Thread(target=lambda: run(bench, 61))
+    ended = actions.action("complete_workload").parse({"job_id": "j", "at": bench.at(20)})
+    with bench.superuser() as connection:
+        with desk.opened(bench.database, bench.views, bench.call(bench.at(61))) as here:
+            start_and_wait(late, connection)
+            HANDLERS["complete_workload"](here, ended, CLIENT)
+        late.join()
+    assert consumed(bench, "j") == [(0, Decimal("333.33"))]
+
+
+def test_what_an_owner_reports_must_be_possible(bench: Bench) -> None:
+    """A job of 1 MW that ran 40 minutes: up to three times that is believed, as its power is an estimate."""
+    centre = bench.centre("REAL", is_simulated=False)
+    bench.place(bench.job("j", centre, minutes=60, is_simulated=False), centre, (0, 60))
+    owner = Acting(bench.database, bench.tenant.id, now=bench.at(40), views=bench.views)
+    owner.do("start_workload", job_id="j", at=bench.at(0))
+    with pytest.raises(Refused, match="At most 2000.00 kWh") as caught:
+        owner.do("complete_workload", job_id="j", energy_kwh=2000.01)
+    assert caught.value.refusals[0]["code"] == "energy_plausible"
+    owner.do("complete_workload", job_id="j", energy_kwh=2000)
+    assert bench.one(JOB, "j")[0] == "COMPLETED"
+
+
 def own(bench: Bench, job: ComputeWorkload, **values: Any) -> None:
     whole = {
         "started_at": bench.at(15),
@@ -340,6 +425,18 @@ def test_a_battery_out_of_service_does_nothing_and_stays_so(bench: Bench, status
     done = run(bench, 30)
     assert (done.half_hours_dispatched, done.dispatches_short) == (1, 1)
     assert bench.one(CHARGE) == (Decimal("5.00"), Decimal("50.00"), status.value)
+
+
+def test_maintenance_that_is_set_meanwhile_is_not_undone(bench: Bench) -> None:
+    """A client holds the row while the storage's status is refreshed from what was read before."""
+    asset = bench.battery("B")
+    bench.schedule(asset, [2.0], at=60)
+    late = threading.Thread(target=lambda: run(bench, 61))
+    with bench.superuser() as connection, bench.database.as_actor(bench.tenant.id) as transaction:
+        objects.change(transaction, [asset.model_copy(update={"status": StorageStatus.MAINTENANCE})], ["status"])
+        start_and_wait(late, connection)
+    late.join()
+    assert bench.one(CHARGE)[2] == "MAINTENANCE"
 
 
 @pytest.mark.parametrize("values", [{"is_simulated": False}, {"charge_mwh": None}])

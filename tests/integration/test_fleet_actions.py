@@ -16,6 +16,7 @@ from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.deciding import LoadLimit
 from pylon.ontology.enums import AgentStatus, AgentType, DecisionType, StorageStatus
 from pylon.ontology.fleet import DataCentre, StorageAsset
+from pylon.services.execute import execute
 from pylon.services.perform_action import Performed
 from pylon.store.database import Database
 from tests.conftest import Tenants
@@ -205,7 +206,7 @@ def battery(tenants: Tenants, **values: Any) -> StorageAsset:
 
 
 def schedule(bare: Acting, *powers_mw: float, after: int = 0) -> list[dict[str, Any]]:
-    start = floor(bare.now)
+    start = floor(bare.now) + HALF_HOUR
     return [{"starts_at": start + (after + n) * HALF_HOUR, "power_mw": mw} for n, mw in enumerate(powers_mw)]
 
 
@@ -221,7 +222,7 @@ def test_a_dispatch_replaces_what_was_to_be_done_from_there_on(bare: Acting, ten
     rows = bare.rows("select starts_at, power_mw, decision_id from public.storage_dispatches order by starts_at")
     assert [row["power_mw"] for row in rows] == [2, -4, Decimal("1.235")]
     assert [row["decision_id"] == decision.id for row in rows] == [True, True, False]
-    assert rows[2]["starts_at"] == floor(bare.now) + 2 * HALF_HOUR
+    assert rows[2]["starts_at"] == floor(bare.now) + 3 * HALF_HOUR
 
 
 def test_what_a_dispatch_follows_on_counts(bare: Acting, tenants: Tenants) -> None:
@@ -257,7 +258,7 @@ def test_a_dispatch_that_cannot_be_done_is_refused(
     why = refused(bare, "dispatch_storage", asset_id="BAT", schedule=schedule(bare, *powers_mw))
     assert why["code"] == code
     if column is not None:
-        assert datetime.fromisoformat(why["starts_at"]) == floor(bare.now) + column * HALF_HOUR
+        assert datetime.fromisoformat(why["starts_at"]) == floor(bare.now) + (1 + column) * HALF_HOUR
 
 
 def test_a_dispatch_up_to_the_very_bounds_is_possible(bare: Acting, tenants: Tenants) -> None:
@@ -266,6 +267,69 @@ def test_a_dispatch_up_to_the_very_bounds_is_possible(bare: Acting, tenants: Ten
     assert len(done.decisions) == 1
     late = schedule(bare, 1, after=-1)
     assert refused(bare, "dispatch_storage", asset_id="BAT", schedule=late)["code"] == "not_past"
+
+
+def test_what_was_due_is_carried_out_before_the_charge_is_looked_at(bare: Acting, tenants: Tenants) -> None:
+    """Nobody executes between the half hours: the battery that has just given all gives no more."""
+    battery(tenants, is_simulated=True)
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 6, 4))
+    bare.now = floor(bare.now) + 3 * HALF_HOUR
+    wanted = [{"starts_at": bare.now, "power_mw": 1}]
+    assert refused(bare, "dispatch_storage", asset_id="BAT", schedule=wanted)["code"] == "state_of_charge"
+    bare.do("dispatch_storage", asset_id="BAT", schedule=[{"starts_at": bare.now, "power_mw": -1}])
+    rows = bare.rows("select power_mw, stored_mwh from public.storage_dispatches order by starts_at")
+    assert [tuple(row.values()) for row in rows] == [(6, 2), (4, 0), (-1, None)]
+
+
+def test_a_half_hour_that_has_begun_keeps_what_it_was_given(bare: Acting, tenants: Tenants) -> None:
+    battery(tenants, is_simulated=True)
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 2, 2))
+    bare.now = floor(bare.now) + 2 * HALF_HOUR - timedelta(seconds=1)
+    other = [{"starts_at": floor(bare.now), "power_mw": 6}]
+    assert refused(bare, "dispatch_storage", asset_id="BAT", schedule=other)["code"] == "not_past"
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 6))
+    rows = bare.rows("select power_mw from public.storage_dispatches order by starts_at")
+    assert [row["power_mw"] for row in rows] == [2, 6]
+
+
+def test_a_real_battery_gives_no_more_until_its_owner_says_what_it_holds(bare: Acting, tenants: Tenants) -> None:
+    battery(tenants)
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 2, 0, 4))
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 0, 3, after=2))
+    bare.now += HALF_HOUR * 2
+    execute(bare.database, bare.views, bare.call)
+    why = refused(bare, "dispatch_storage", asset_id="BAT", schedule=schedule(bare, 1))
+    assert why["code"] == "charge_known"
+    assert "report_charge" in why["detail"]
+    bare.do("report_charge", asset_id="BAT", charge_mwh=3.9)
+    (held,) = bare.rows("select current_charge_mwh, current_charge_percentage from public.storage_assets")
+    assert tuple(held.values()) == (Decimal("3.90"), Decimal("39.00"))
+    assert (
+        refused(bare, "dispatch_storage", asset_id="BAT", schedule=schedule(bare, 5, 5))["code"]
+        == "state_of_charge"
+    )
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 5))
+    done = bare.rows("select stored_mwh, executed_at from public.storage_dispatches order by starts_at limit 1")
+    assert [tuple(row.values()) for row in done] == [(Decimal("3.90"), None)], "what it did stays unknown"
+
+
+def test_a_charge_that_cannot_be_is_refused(bare: Acting, tenants: Tenants) -> None:
+    battery(tenants)
+    tenants.a.make(StorageAsset, asset_id="SIM", is_simulated=True)
+    bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 2))
+    bare.now += 2 * HALF_HOUR
+    began = bare.now
+    for asset_id, charge_mwh, at, code in (
+        ("SIM", 1, None, "is_real"),
+        ("BAT", 10.01, None, "charge_fits"),
+        ("BAT", 1, bare.now + timedelta(seconds=1), "not_ahead"),
+    ):
+        why = refused(bare, "report_charge", asset_id=asset_id, charge_mwh=charge_mwh, at=at)
+        assert why["code"] == code
+    bare.do("report_charge", asset_id="BAT", charge_mwh=4, at=began)
+    late = floor(began) - timedelta(minutes=1)  # the half hour that the last report covers had not ended
+    assert refused(bare, "report_charge", asset_id="BAT", charge_mwh=5, at=late)["code"] == "not_ahead"
+    bare.do("report_charge", asset_id="BAT", charge_mwh=4.5, at=began)  # the same moment may be put right
 
 
 def test_idle_half_hours_may_be_left_out(bare: Acting, tenants: Tenants) -> None:

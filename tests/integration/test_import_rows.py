@@ -17,6 +17,7 @@ from pylon.ontology.fleet import DataCentre
 from pylon.ontology.identity import derived_uuid
 from pylon.services import import_rows as import_service
 from pylon.services import ingest
+from pylon.services.desk import opened
 from pylon.services.import_rows import Fault, Import, ImportReport, OnExisting, import_rows
 from pylon.services.status import readiness
 from pylon.sources import files
@@ -25,6 +26,7 @@ from pylon.sources.files import Form
 from pylon.store import leases, objects
 from pylon.store.database import Database
 from tests.conftest import NOW, Superuser, Tenant, Tenants
+from tests.doubles.acting import Acting
 
 SITES = "dc_id,name,region,pue,total_capacity_mw,postcode\nA,Site A,13,1.2,20,E1 6AN\nB,Site B,London,1.3,10,\n"
 RATES = """tariff,settlement_date,settlement_period,price_gbp_mwh
@@ -100,6 +102,55 @@ def store(database: Database, label: str, *, national: Any = (), regional: Any =
 
 
 # Objects
+
+
+JOB = "job_id,workload_type,duration_mins,power_kw,urgency,host_dc,status,scheduled_start,started_at,completed_at\n"
+RAN = "J,TRAINING_RUN,60,9,LOW,A,COMPLETED,,2026-07-01T09:00:00Z,2026-07-01T10:00:00Z\n"
+
+
+def test_where_a_workload_stands_is_not_an_imports_to_change(tenants: Tenants, superuser: Superuser) -> None:
+    imported(tenants.a, SITES)
+    assert counts(imported(tenants.a, JOB + RAN)) == {"read": 1, "stored": 1}
+    before = versions(superuser)
+    again = "J,TRAINING_RUN,60,9,LOW,B,PENDING,2026-07-09T09:00:00Z,,\n"
+    for existing in OnExisting:
+        report = imported(tenants.a, JOB + again, on_existing=existing)
+        assert (counts(report), report.is_stored) == ({"read": 1, "unchanged": 1}, False)
+    assert versions(superuser) == before
+    changed = again.replace("LOW", "HIGH")
+    assert counts(imported(tenants.a, JOB + changed, on_existing=OnExisting.UPDATE)) == {"read": 1, "updated": 1}
+    assert rows(
+        superuser,
+        "select w.urgency::text, w.status::text, d.dc_id, w.scheduled_start, w.completed_at is null "
+        "from compute_workloads w join data_centres d on d.id = w.host_dc_id",
+    ) == [("HIGH", "COMPLETED", "A", None, False)]
+
+
+@pytest.mark.parametrize(
+    ("line", "needed"),
+    [
+        ("J,TRAINING_RUN,60,9,LOW,,QUEUED,2026-07-09T09:00:00Z,,\n", "host_dc_id and scheduled_start"),
+        ("J,TRAINING_RUN,60,9,LOW,A,DEFERRED_CARBON,,,\n", "host_dc_id and scheduled_start"),
+        ("J,TRAINING_RUN,60,9,LOW,A,RUNNING,2026-07-09T09:00:00Z,,\n", "host_dc_id and started_at"),
+        ("J,TRAINING_RUN,60,9,LOW,A,COMPLETED,,2026-07-01T09:00:00Z,\n", "started_at and completed_at"),
+    ],
+)
+def test_a_new_workload_says_what_goes_with_its_status(tenants: Tenants, line: str, needed: str) -> None:
+    imported(tenants.a, SITES)
+    report = imported(tenants.a, JOB + line)
+    assert (report.is_stored, report.rows_refused) == (False, 1)
+    (fault,) = report.bad_rows
+    assert (fault.column, needed in fault.why) == ("status", True)
+
+
+def test_an_import_of_a_fleet_is_noticed_by_whoever_keeps_a_view_of_it(tenants: Tenants) -> None:
+    imported(tenants.a, SITES)
+    here = Acting(tenants.a.database, tenants.a.id, now=NOW)
+    here.do("submit_workload", job_id="mine", workload_type="OTHER", duration_mins=60, power_kw=1, origin="A")
+    queued = f"J,TRAINING_RUN,60,5000,LOW,A,QUEUED,{NOW + timedelta(hours=3):%Y-%m-%dT%H:%M:%SZ},,\n"
+    assert imported(tenants.a, JOB + queued).is_stored
+    with opened(here.database, here.views, here.call) as desk:
+        assert desk.workload("J").id in desk.view.bookings, "it holds its room"
 
 
 def test_a_fleet_is_stored_and_the_same_file_again_changes_nothing(tenants: Tenants, superuser: Superuser) -> None:

@@ -424,3 +424,29 @@ def test_a_head_that_was_published_and_is_not_there_any_more_is_told_with_what_i
         gone = verify_in(transaction, tenant.id, [nine]).fault
         assert gone
         assert (gone.kind, gone.seq) == (FaultKind.TRUNCATED, 6)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_heads_published_at_one_number_the_one_that_differs_is_told(tenant: Tenant, order: int) -> None:
+    append(tenant, *(decision() for _ in range(5)))
+    good = [
+        PublishedHead(operator_id=tenant.id, seq=row["seq"], hash=row["hash"], exported_at=NOW)
+        for row in stored(tenant)
+        if row["seq"] in (3, 4)
+    ]
+    bad = good[1].model_copy(update={"hash": "f" * 64, "exported_at": NOW + timedelta(hours=1)})
+    found = verify(tenant.database, tenant.id, [*good, bad][::order])
+    assert found.fault
+    assert (found.fault.kind, found.fault.seq, found.heads_met) == (FaultKind.PUBLISHED_HEAD_DIFFERS, 4, 2)
+    assert "was there at 2026-11-22 10:00 UTC" in found.fault.detail
+    assert "it, or one between 4 and it, was rewritten" in found.fault.detail
+
+
+def test_a_head_with_a_number_beyond_all_numbers_is_a_line_that_is_none(tenant: Tenant, tmp_path: Path) -> None:
+    append(tenant, decision())
+    path = tmp_path / "heads"
+    publish_heads(tenant.database, tenant.id, path, NOW)
+    path.write_bytes(path.read_bytes() + path.read_bytes().replace(b'"seq":1,', b'"seq":9223372036854775808,'))
+    known = read_heads(path)
+    assert (len(known.heads), known.unreadable_lines) == (1, (2,))
+    assert verify(tenant.database, tenant.id, known.heads).is_intact

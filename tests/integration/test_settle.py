@@ -215,6 +215,45 @@ def test_work_that_nobody_decided_about_has_its_figures_and_no_outcome(bench: Be
     assert bench.select("select 1 from decision_outcomes") == []
 
 
+def test_work_that_nobody_decided_about_is_settled_once(bench: Bench) -> None:
+    """Ten minutes of 1 MW are 166.67 kWh, rounded: what was written must not be taken for a report of its owner."""
+    bench.signals()
+    centre = bench.centre("A")
+    job = bench.job("j", centre, minutes=10)
+    end(bench, job, 0, 10, host_dc_id=centre.id)
+    assert [settled(bench, minutes) for minutes in (200, 201, 202, 700)] == [1, 0, 0, 0]
+
+
+def test_moving_away_from_the_origin_is_paid_for(bench: Bench) -> None:
+    bench.signals(price=100.0)
+    origin, other = bench.centre("HOME", pue=1.0), bench.centre("AWAY", pue=1.0, region=1)
+    job = bench.job("j", origin, minutes=60, migration_cost_gbp=20)
+    terms = {"chosen": {"terms": {"energy_gbp": 100.0, "migration_gbp": 20.0}}}
+    decision = bench.place(job, other, (0, 60), alternatives_considered=terms)
+    end(bench, job, 0, 60)
+    settled(bench, 200)
+    _, _, decided, _, _, actual, _, base, _, saved = bench.one(OUTCOME, decision)
+    assert (decided, actual, base, saved) == tuple(map(Decimal, ("120.0000", "120.0000", "100.0000", "-20.0000")))
+    assert bench.one("select actual_cost_gbp from compute_workloads") == (Decimal("100.0000"),)  # energy alone
+
+
+def test_a_plan_that_was_cut_short_is_set_beside_what_it_expected_till_then(bench: Bench) -> None:
+    """Four hours were planned; after the first half hour another decision takes over."""
+    bench.signals(price=120.0, carbon={12: 100})
+    asset = bench.battery("B", charge_mwh=10.0)
+    starts = [(bench.at(30 * number)).isoformat() for number in range(8)]
+    plan = [{"starts_at": at, "power_mw": 2.0} for at in starts]
+    seen = {"starts_at": starts[0], "price_gbp_mwh": [100.0] * 8, "carbon_gco2_kwh": [150.0] * 8}
+    whole = {"cost_saved_gbp": 760, "carbon_saved_gco2": 1_200_000}
+    cut = bench.schedule(asset, [2.0], effect={"schedule": plan}, inputs=seen, **whole)
+    bare = bench.schedule(asset, [0.0], at=30, effect={"schedule": plan[1:]}, **whole)
+    settled(bench, 200)
+    outcome = bench.one(OUTCOME, cut)
+    assert outcome[1:3] == (Decimal("-150000.00"), Decimal("-95.0000"))  # 1 MWh sold at 100, less 5 of wear
+    assert outcome[4:6] == (Decimal("-100000.00"), Decimal("-115.0000"))
+    assert bench.one(OUTCOME, bare)[1:3] == (None, None), "it does not say what it expected of its half hours"
+
+
 def test_a_dispatch_is_settled_against_idling_when_its_last_half_hour_is_done(bench: Bench) -> None:
     bench.signals(price={0: 20.0, 1: 20.0, 2: 150.0}, carbon={12: 100})
     asset = bench.battery("B")

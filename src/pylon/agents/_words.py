@@ -65,6 +65,8 @@ def _choice(inputs: Document, options: Document) -> str:
             f"{runs} for {_pounds(chosen['total_gbp'])} in all; it names no origin here, so there is no baseline."
         )
     is_here, is_now = chosen["dc_id"] == baseline["dc_id"], chosen["spans"] == baseline["spans"]
+    if is_here and is_now and "by_hand" in inputs:
+        return f"{runs}, now and at its origin, for {_pounds(chosen['total_gbp'])} in all."
     if is_here and is_now:
         return (
             f"{runs}, now and at its origin: no other place or time costs less than {_pounds(chosen['total_gbp'])}."
@@ -128,7 +130,8 @@ def _replaced(inputs: Document, options: Document) -> Iterator[str]:
     if standing["refused_by"] is not None:
         yield f"{what}, which is no longer possible ({_LIMITS[standing['refused_by']]})."
     else:
-        yield f"{what}, which would now cost {_pounds(standing['total_gbp'] - chosen['total_gbp'])} more."
+        saved = chosen["total_gbp"] - standing["total_gbp"]
+        yield f"{what}, which would now cost {_less(saved) if abs(saved) >= 0.005 else 'the same'}."
 
 
 def _why_not(decision_type: DecisionType, inputs: Document, limits: Document, options: Document) -> str:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from pylon.agents import jobs, reasons
+from pylon.agents._words import headline
 from pylon.agents.contract import Draft, Span, View
 from pylon.agents.jobs import Placing
 from pylon.ontology.compute import ComputeWorkload
@@ -93,15 +94,17 @@ def _draft(case: reasons.Case, choice: Mapping[str, Any]) -> Draft:
         site = _site(case.view, UUID(choice["data_centre_id"]))
         option = arrival.evaluate(case.job, case.view.field, case.weights, site, _minutes(case.view, spans))
     draft = reasons.draft_of(replace(case, placement=replace(case.placement, chosen=option)))
+    inputs = {**draft.inputs, "by_hand": dict(choice)}
+    reasoning = headline(draft.decision_type, inputs, draft.constraints, draft.alternatives)
     told = [
         "Chosen by hand." if option else "Asked for by hand.",
-        *([draft.reasoning, *_cheaper(case, option)] if option else []),
+        *([reasoning, *_cheaper(case, option)] if option else []),
         *([f"Reason given: {choice['why']}"] if choice["why"] else []),
     ]
     return replace(
         draft,
         decision_type=DecisionType(choice["decision_type"]),
-        inputs={**draft.inputs, "by_hand": dict(choice)},
+        inputs=inputs,
         reasoning=" ".join(told),
     )
 

@@ -88,6 +88,8 @@ class View:
     """By storage asset: what it is to do from the present half hour on, in order."""
     limits: tuple[LoadLimit, ...] = ()
     """Load limits that hold now or later."""
+    deciders: Mapping[UUID, UUID | None] = dataclasses.field(default_factory=dict)
+    """By decision that set one of the limits: the agent that made it, None for a client's own."""
     simulated: tuple[str, ...]
     """Which of the quantities (carbon, price, stress) rest on simulated values in any half hour."""
     digest: str

@@ -24,7 +24,6 @@ from pylon.planning.field import Floats
 __all__ = ["PROGRAM", "Guarding", "scale_down", "scale_up"]
 
 _REASON: Final = "Grid stress"
-"""How the reason of a cap of this agent begins: caps that somebody else set are not its to lift."""
 
 Stress = Annotated[float, Ranged(ge=0, le=1)]
 
@@ -75,14 +74,14 @@ def scale_down(seen: Mapping[str, Any]) -> Draft | None:
             "baseline": {"max_power_mw": round(scheduled, 6), "cut_mw": 0.0},
             "others": [],
         },
-        target_dc_id=UUID(site["data_centre_id"]),
+        source_dc_id=UUID(site["data_centre_id"]),
         flexibility_contribution_mw=cut,
         is_simulated=site["is_simulated"],
     )
 
 
 def scale_up(seen: Mapping[str, Any]) -> Draft:
-    """Return the decision to lift every cap of this agent at a site as `seen` tells of it."""
+    """Return the decision to lift caps of this agent at a site as `seen` tells of them."""
     site, limits, limit_at = seen["site"], seen["limits"], seen["thresholds"]
     known = [stress for limit in limits for stress in limit["stress"]]
     caps = ", ".join(f"{limit['max_power_mw']:.2f} MW until {limit['ends_at'] or 'lifted'}" for limit in limits)
@@ -101,7 +100,7 @@ def scale_up(seen: Mapping[str, Any]) -> Draft:
             "baseline": {"max_power_mw": min(limit["max_power_mw"] for limit in limits)},
             "others": [],
         },
-        target_dc_id=UUID(site["data_centre_id"]),
+        source_dc_id=UUID(site["data_centre_id"]),
         is_simulated=site["is_simulated"],
     )
 
@@ -114,14 +113,14 @@ _BECAUSE: Final = {
 }
 
 
-def _propose(view: View, agent: Agent, config: Guarding) -> Iterator[Proposal]:  # noqa: ARG001  every program's form
+def _propose(view: View, agent: Agent, config: Guarding) -> Iterator[Proposal]:
     critical = _critical(view, config)
     for row, site in enumerate(view.sites):
-        ours = [limit for limit in view.limits if limit.data_centre_id == site.id and _is_ours(limit)]
+        ours = [limit for limit in view.limits if limit.data_centre_id == site.id and _is_of(view, limit, agent)]
         if site.status is DataCentreStatus.ACTIVE and site.flexibility_rating > 0 and critical:
             yield from _down(view, row, _uncapped(view, critical, ours), config)
-        if ours and _may_lift(view, row, ours, config):
-            yield _up(view, row, ours, config)
+        if over := [limit for limit in ours if _is_over(view, limit, config)]:
+            yield _up(view, row, over, config)
 
 
 def _critical(view: View, config: Guarding) -> list[int]:
@@ -178,7 +177,7 @@ def _down(view: View, row: int, columns: Sequence[int], config: Guarding) -> Ite
     yield Proposal(action="scale_data_centre", parameters=parameters, draft=draft)
 
 
-def _up(view: View, row: int, ours: Sequence[LoadLimit], config: Guarding) -> Proposal:
+def _up(view: View, row: int, over: Sequence[LoadLimit], config: Guarding) -> Proposal:
     seen = {
         **_seen(view, row, config),
         "limits": [
@@ -189,17 +188,16 @@ def _up(view: View, row: int, ours: Sequence[LoadLimit], config: Guarding) -> Pr
                 "ends_at": None if limit.ends_at is None else instant(limit.ends_at),
                 "stress": [round(float(view.field.stress[column]), 6) for column in _rest(view, limit, config)],
             }
-            for limit in ours
+            for limit in over
         ],
     }
-    parameters = {"dc_id": view.sites[row].dc_id, "max_power_mw": None, "reason": f"{_REASON} is over"}
+    parameters = {
+        "dc_id": view.sites[row].dc_id,
+        "max_power_mw": None,
+        "limit_ids": [limit.id for limit in over],
+        "reason": f"{_REASON} is over",
+    }
     return Proposal(action="scale_data_centre", parameters=parameters, draft=scale_up(seen))
-
-
-def _may_lift(view: View, row: int, ours: Sequence[LoadLimit], config: Guarding) -> bool:
-    """Return whether every cap that lifting would lift is this agent's and no longer needed."""
-    lifted = [limit for limit in view.limits if limit.data_centre_id == view.sites[row].id and limit.decision_id]
-    return len(lifted) == len(ours) and all(_is_over(view, limit, config) for limit in ours)
 
 
 def _is_over(view: View, limit: LoadLimit, config: Guarding) -> bool:
@@ -221,8 +219,9 @@ def _rest(view: View, limit: LoadLimit, config: Guarding) -> list[int]:
     ]
 
 
-def _is_ours(limit: LoadLimit) -> bool:
-    return limit.decision_id is not None and limit.reason.startswith(_REASON)
+def _is_of(view: View, limit: LoadLimit, agent: Agent) -> bool:
+    """Return whether this agent set the limit: what somebody else set is not its to lift."""
+    return limit.decision_id is not None and view.deciders.get(limit.decision_id) == agent.id
 
 
 def _loads(view: View, row: int) -> tuple[Floats, Floats]:

@@ -23,6 +23,7 @@ __all__ = [
     "Weight",
     "columns",
     "describe",
+    "full_second",
     "instant",
     "job_of",
     "latest_end",
@@ -78,7 +79,7 @@ def latest_end(workload: ComputeWorkload) -> datetime | None:
 
 def describe(view: View, workload: ComputeWorkload, config: Placing) -> dict[str, Any]:
     """Return everything that the planner is to see of a workload, in plain values: the decision keeps this."""
-    now = _full_second(view.now)
+    now = full_second(view.now)
     ends = [*_ends(workload), (now + timedelta(hours=config.horizon_hours), "horizon_hours")]
     end, by = min(ends)
     it_mw = float(workload.power_kw) / 1000
@@ -176,6 +177,11 @@ def columns(spans: Iterable[tuple[float, float]], half_hours: int) -> list[int]:
     return sorted({column for span in spans for column in _touched(span, half_hours)})
 
 
+def full_second(at: datetime) -> datetime:
+    """Return the first full second that is not before `at`."""
+    return at if at.microsecond == 0 else at.replace(microsecond=0) + timedelta(seconds=1)
+
+
 def instant(at: datetime) -> str:
     """Return a moment as text: UTC, with Z."""
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
@@ -198,13 +204,8 @@ def _ends(workload: ComputeWorkload) -> list[tuple[datetime, str]]:
         ends.append((workload.deadline.replace(microsecond=0), "deadline"))
     if workload.deferral_window_mins is not None:
         allowed = timedelta(minutes=workload.deferral_window_mins + workload.duration_mins)
-        ends.append((_full_second(workload.created_at) + allowed, "deferral_window_mins"))
+        ends.append((full_second(workload.created_at) + allowed, "deferral_window_mins"))
     return ends
-
-
-def _full_second(at: datetime) -> datetime:
-    """Return the first full second that is not before `at`."""
-    return at if at.microsecond == 0 else at.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def _fits(view: View, row: int, it_mw: float, workload: ComputeWorkload) -> bool:

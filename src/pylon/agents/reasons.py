@@ -23,7 +23,7 @@ from pylon.planning import arrival
 from pylon.planning.arrival import LIMITS, Placement
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Job, Option, Weights
 
-__all__ = ["Case", "Verdict", "consider", "considered", "draft_of", "explain", "recompute"]
+__all__ = ["SAME_MINS", "Case", "Verdict", "consider", "considered", "draft_of", "explain", "recompute"]
 
 Reason = Literal["carbon", "price", "stress", "room"]
 
@@ -111,7 +111,7 @@ def draft_of(case: Case) -> Draft:
         constraints=limits,
         alternatives=options,
         workload_id=UUID(case.seen["workload_id"]),
-        source_dc_id=_place_of(case.seen["origin_data_centre_id"]),
+        source_dc_id=_id_of(case.seen["origin_data_centre_id"]),
         target_dc_id=view.sites[case.placement.chosen.site].id if case.placement.chosen else None,
         carbon_saved_gco2=_less(baseline, chosen, lambda option: option["carbon_gco2"], 2),
         cost_saved_gbp=_less(baseline, chosen, _money, 4),
@@ -217,18 +217,24 @@ def _inputs(case: Case) -> dict[str, Any]:
             "carbon_price_gbp_t": case.weights.carbon_price_gbp_t,
             "stress_price_gbp_mwh": case.weights.stress_price_gbp_mwh,
         },
-        "standing": None
-        if booking is None
-        else {
-            "data_centre_id": str(booking.data_centre_id),
-            "spans": [_span(span.starts_at, span.ends_at) for span in booking.spans],
-            "decision_id": str(booking.decision_id),
-        },
+        "standing": None if booking is None else _standing(case, booking),
         "simulated": list(view.simulated),
         "missing": {
             "known_nowhere": list(case.placement.left_out),
             "half_hours_without_stress": int(np.isnan(view.field.stress).sum()),
         },
+    }
+
+
+def _standing(case: Case, booking: Booking) -> dict[str, Any]:
+    """Return the booking that stands, with the room that it takes up: replacing it gives that back."""
+    site = case.view.site(booking.data_centre_id)
+    taken = None if site is None else jobs.needs(case.job, float(case.view.field.pue[site])).tolist()
+    return {
+        "data_centre_id": str(booking.data_centre_id),
+        "spans": [_span(span.starts_at, span.ends_at) for span in booking.spans],
+        "decision_id": None if booking.decision_id is None else str(booking.decision_id),
+        "takes": None if taken is None else dict(zip(RESOURCES, taken, strict=True)),
     }
 
 
@@ -343,7 +349,7 @@ def _less(baseline: Any, chosen: Any, figure: Any, places: int) -> float | None:
     return None if before is None or after is None else _rounded(before - after, places)
 
 
-def _place_of(text: str | None) -> UUID | None:
+def _id_of(text: str | None) -> UUID | None:
     return None if text is None else UUID(text)
 
 
@@ -353,5 +359,5 @@ def _booking(standing: Mapping[str, Any]) -> Booking:
         spans=tuple(
             Span(jobs.moment(span["starts_at"]), jobs.moment(span["ends_at"])) for span in standing["spans"]
         ),
-        decision_id=UUID(standing["decision_id"]),
+        decision_id=_id_of(standing["decision_id"]),
     )

@@ -77,6 +77,7 @@ def up() -> None:
     settings = _settings()
     serving.stop_on_terminate()
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
+        serving.warm_up()
         report = _first_load(here)
         if report:
             out.print(tables.sources_table(report))
@@ -94,6 +95,7 @@ def serve() -> None:
     settings = _settings()
     serving.stop_on_terminate()
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
+        serving.warm_up()
         _serve(here, listener)
 
 

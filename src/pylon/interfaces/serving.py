@@ -18,7 +18,7 @@ from pylon.interfaces.gate import is_loopback
 from pylon.interfaces.runtime import Runtime
 from pylon.settings import Settings
 
-__all__ = ["bound", "check_address", "configure_logging", "serve", "stop_on_terminate"]
+__all__ = ["bound", "check_address", "configure_logging", "serve", "stop_on_terminate", "warm_up"]
 
 _SHUTDOWN_S = 5
 
@@ -74,6 +74,17 @@ def serve(runtime: Runtime, listener: socket.socket, on_ready: Callable[[str], N
     )
     server = _Server(config, lambda: on_ready(address))
     server.run(sockets=[listener])
+
+
+def warm_up() -> None:
+    """Have the planner's machine code made, or loaded, while everything else starts."""
+
+    def work() -> None:
+        from pylon.planning import arrival  # half a second to import
+
+        arrival.warm()
+
+    threading.Thread(target=work, name="warm-up", daemon=True).start()
 
 
 def stop_on_terminate() -> None:

@@ -40,6 +40,7 @@ __all__ = [
     "RegisterOperator",
     "RegisterStorageAsset",
     "RemoveBlackoutWindow",
+    "ReportCharge",
     "ScaleDataCentre",
     "SetDataCentreStatus",
     "UpdateAgent",
@@ -105,6 +106,17 @@ class DispatchStorage(Parameters):
     reason: Annotated[Reason | None, Field(description="Why, in words")] = None
 
 
+class ReportCharge(Parameters):
+    """Say what a storage asset of your own holds, as its meter has it.
+
+    Pylon does not guess what your asset did: once a half hour of its schedule is over, report, then dispatch again.
+    """
+
+    asset_id: AssetId
+    charge_mwh: Annotated[Mwh, Field(description="Energy stored")]
+    at: Annotated[Moment | None, Field(description="When it held that; null: now")] = None
+
+
 class ScaleDataCentre(Parameters):
     """Cap the power that scheduled work may draw at a site for a while, or lift such caps.
 
@@ -113,8 +125,12 @@ class ScaleDataCentre(Parameters):
 
     dc_id: DcId
     max_power_mw: Annotated[
-        Mw | None, Field(description="Facility power; null lifts every cap that this action set at the site")
+        Mw | None, Field(description="Facility power; null lifts the caps that this action set at the site")
     ]
+    limit_ids: Annotated[
+        list[UUID] | None,
+        Field(min_length=1, max_length=1000, description="Lift these LoadLimits alone; null: every cap"),
+    ] = None
     starts_at: Annotated[Moment | None, Field(description="From when; null: now")] = None
     ends_at: Annotated[Moment | None, Field(description="Until when; null: until it is lifted")] = None
     reason: Reason
@@ -125,6 +141,8 @@ class ScaleDataCentre(Parameters):
             raise wrong(
                 "caps are lifted now and for good: leave out starts_at and ends_at where max_power_mw is null"
             )
+        if self.max_power_mw is not None and self.limit_ids is not None:
+            raise wrong("limit_ids says which caps are lifted: leave it out where max_power_mw is given")
         if self.starts_at and self.ends_at and self.ends_at <= self.starts_at:
             raise wrong("ends_at must lie after starts_at")
         return self
@@ -294,7 +312,7 @@ class RegisterStorageAsset(Parameters):
         Efficiency, Field(description="Round-trip efficiency: energy out / energy in")
     ] = Decimal(85)
     current_charge_mwh: Annotated[
-        Mwh | None, Field(description="Energy stored now; from here on Pylon keeps it. Null: not known")
+        Mwh | None, Field(description="Energy stored now; later report_charge says. Null: not known")
     ] = None
     co_located_dc: Annotated[
         Id | None, Field(description="dc_id of the data centre whose grid connection it shares")

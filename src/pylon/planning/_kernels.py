@@ -135,8 +135,8 @@ def survey(
     sums = np.empty((3, moments.size))
     _write_pieces(job, moments, closed_by.shape[1], columns, mins, late)
     for site in range(gates.size):
-        costs[site], begins[site] = inf, moments[0]
         if gates[site] != _limits.NONE:
+            costs[site], begins[site] = inf, moments[0]
             refused[site, gates[site]] = moments.size
             continue
         _write_limits(closed_by[site], columns, late, limits)
@@ -145,18 +145,37 @@ def survey(
             _integrate(price_gbp_mwh[site], columns, mins, sums[1])
         if job[CARBON_CAP] != inf:
             _integrate(carbon_gco2_kwh[site], columns, mins, sums[2])
-        for piece in range(moments.size):
-            wait = job[WAIT_GBP_PER_HOUR] / 60 * (moments[piece] - job[ARRIVED_MINS])
-            energy = mwh_per_min[site] * sums[1, piece]
-            total = mwh_per_min[site] * sums[0, piece] + moving_gbp[site] + wait
-            limit = limits[piece]
-            if limit == _limits.NONE:
-                limit = _too_dear(job, sums[2, piece] / job[DURATION_MINS], energy, total, SEARCH_SLACK)
-            cost = energy if by_energy else total
-            if limit != _limits.NONE:
-                refused[site, limit] += 1
-            elif cost < costs[site] - (0.0 if costs[site] == inf else 1e-9 + 1e-12 * abs(costs[site])):
-                costs[site], begins[site] = cost, moments[piece]  # lower by more than rounding
+        best, costs[site] = _best_piece(
+            job, moments, limits, sums, mwh_per_min[site], moving_gbp[site], by_energy, refused[site]
+        )
+        begins[site] = moments[best]
+
+
+@inner
+def _best_piece(
+    job: Floats,
+    moments: Floats,
+    limits: Codes,
+    sums: Floats,
+    mwh_per_min: float,
+    moving_gbp: float,
+    by_energy: bool,
+    refused: Codes,
+) -> tuple[int, float]:
+    """Return the cheapest piece at one site and its cost, infinite without one; count what forbids the others."""
+    best, least = 0, inf
+    for piece in range(moments.size):
+        wait = job[WAIT_GBP_PER_HOUR] / 60 * (moments[piece] - job[ARRIVED_MINS])
+        energy = mwh_per_min * sums[1, piece]
+        total = mwh_per_min * sums[0, piece] + moving_gbp + wait
+        cost, limit = energy if by_energy else total, limits[piece]
+        if limit == _limits.NONE:
+            limit = _too_dear(job, sums[2, piece] / job[DURATION_MINS], energy, total, SEARCH_SLACK)
+        if limit != _limits.NONE:
+            refused[limit] += 1
+        elif cost < least - (0.0 if least == inf else 1e-9 + 1e-12 * abs(least)):  # by more than rounding
+            best, least = piece, cost
+    return best, least
 
 
 @inner
@@ -260,26 +279,12 @@ def measure(
 ) -> int:
     """Write what running at one site in some spans comes to; return the first limit that forbids it.
 
-    The row is the terms in the order of `Terms`, MWh, kg and the minutes of unknown stress. Beyond the field
-    nothing is known.
+    The row is the terms in the order of `Terms`, MWh, kg and the minutes of unknown stress.
     """
-    price = carbon = strain = scarcity = unknown_mins = ended = 0.0
-    limit, beyond = _limits.NONE, CELL * stress.size
-    for span in range(spans.shape[0]):
-        begun, ended = spans[span, 0], spans[span, 1]
-        for column in range(floor(begun / CELL), _touched(ended, stress.size) + 1):
-            since, until = CELL * column, CELL * (column + 1)
-            mins = (ended if ended < until else until) - (begun if begun > since else since)
-            price += mins * price_gbp_mwh[site, column] if isfinite(price_gbp_mwh[site, column]) else nan
-            carbon += mins * carbon_gco2_kwh[site, column] if isfinite(carbon_gco2_kwh[site, column]) else nan
-            scarcity += mins * scarcity_gbp_mwh[site, column]
-            strain += mins * stress[column] if isfinite(stress[column]) else 0.0
-            unknown_mins += 0.0 if isfinite(stress[column]) else mins
-            limit = closed_by[site, column] if closed_by[site, column] < limit else limit
-        if ended > beyond:
-            price = carbon = nan
-            unknown_mins += ended - (begun if begun > beyond else beyond)
-    mwh, gate = mwh_per_min[site], gates[site]
+    sums = np.empty(5)
+    _add_up(spans, price_gbp_mwh[site], carbon_gco2_kwh[site], stress, scarcity_gbp_mwh[site], sums)
+    price, carbon, strain, scarcity, unknown_mins = sums[0], sums[1], sums[2], sums[3], sums[4]
+    ended, mwh = spans[spans.shape[0] - 1, 1], mwh_per_min[site]
     row[0] = mwh * price
     row[1] = mwh * carbon * job[CARBON_PRICE] / 1000
     row[2] = mwh * strain * job[STRESS_PRICE] if unknown_mins < job[DURATION_MINS] else nan
@@ -287,11 +292,45 @@ def measure(
     row[4] = job[WAIT_GBP_PER_HOUR] / 60 * (ended - job[DURATION_MINS] - job[ARRIVED_MINS])
     row[5] = mwh * scarcity
     row[6], row[7], row[8] = mwh * job[DURATION_MINS], mwh * carbon, unknown_mins
-    late = _too_late(job, ended, stress.size)
-    limit = gate if gate != _limits.NONE else (late if late < limit else limit)
+    limit: int = gates[site]
+    if limit == _limits.NONE:
+        limit = _closed(spans, closed_by[site])
+    if limit == _limits.NONE:
+        limit = _too_late(job, ended, stress.size)
     if limit == _limits.NONE:
         total = 0.0
         for term in range(6):
             total += 0.0 if isnan(row[term]) else row[term]
         limit = _too_dear(job, carbon / job[DURATION_MINS], row[0], total, SLACK)
+    return limit
+
+
+@inner
+def _add_up(spans: Floats, price: Floats, carbon: Floats, stress: Floats, scarcity: Floats, sums: Floats) -> None:
+    """Write the integrals over some spans, NaN where price or carbon is not known, and the unknown minutes."""
+    for i in range(sums.size):
+        sums[i] = 0.0
+    for span in range(spans.shape[0]):
+        begins, ends = spans[span, 0], spans[span, 1]
+        for column in range(floor(begins / CELL), _touched(ends, stress.size) + 1):
+            since, until = CELL * column, CELL * (column + 1)
+            mins = (ends if ends < until else until) - (begins if begins > since else since)
+            sums[0] += mins * price[column] if isfinite(price[column]) else nan
+            sums[1] += mins * carbon[column] if isfinite(carbon[column]) else nan
+            sums[2] += mins * stress[column] if isfinite(stress[column]) else 0.0
+            sums[3] += mins * scarcity[column]
+            sums[4] += 0.0 if isfinite(stress[column]) else mins
+        beyond = ends - (begins if begins > CELL * stress.size else CELL * stress.size)
+        if beyond > 0:
+            sums[0] = sums[1] = nan
+            sums[4] += beyond
+
+
+@inner
+def _closed(spans: Floats, closed_by: Codes) -> int:
+    """Return the first limit that closes a half hour that some spans touch."""
+    limit = _limits.NONE
+    for span in range(spans.shape[0]):
+        for column in range(floor(spans[span, 0] / CELL), _touched(spans[span, 1], closed_by.size) + 1):
+            limit = closed_by[column] if closed_by[column] < limit else limit
     return limit

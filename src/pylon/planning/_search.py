@@ -194,9 +194,9 @@ def search(cells: Cells, ask: Ask, *, by_energy: bool = False) -> Found:
 
 
 def _improve(found: _Bests, splits: Splits) -> frozenset[int]:
-    """Take the split at each site where it is better than the piece: of equals the one that ends first, then the piece.
+    """Take the split at each site where it is better than the piece; return those sites.
 
-    Return those sites.
+    Of equals it is the one that ends first, then the piece.
     """
     is_split = set()
     for site, (limit, cost, ends) in enumerate(zip(splits.limits, splits.costs, splits.ends, strict=True)):

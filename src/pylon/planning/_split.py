@@ -339,26 +339,17 @@ def _branch_before(
 ) -> tuple[float, int]:
     """Try the splits whose last half hour is that of `trial`; return the best cost and the nodes left.
 
-    `ranks` are the places in `ranked` taken so far, and row n of `sums` what the first n of them cost, priced, and
-    take of each cap.
+    `ranks` are the places in `ranked` taken so far; row n of `sums` is what the last and n of them cost and take.
     """
-    size = trial.size - 1
-    ahead = _ahead(items, ranked, costs)
-    ranks, sums = np.empty(size, np.int64), np.empty((size + 1, ROWS))
-    sums[0, COST] = sums[0, 1] = sums[0, 2] = 0.0
+    size, last = trial.size - 1, trial[trial.size - 1]
+    ahead, ranks, sums = _ahead(items, ranked, costs), np.empty(size, np.int64), np.empty((size + 1, ROWS))
+    sums[0, COST], sums[0, 1], sums[0, 2] = fixed, items[LAST, 1, last], items[LAST, 2, last]
     depth = rank = 0
     while depth >= 0:
         left = size - depth
-        is_worth = nodes > 0 and rank + left <= ranked.size
-        if is_worth:
-            bound = fixed + sums[depth, COST] + ahead[rank + left, COST] - ahead[rank, COST]
-            is_worth = _saves(bound, best) and _has_room(
-                items, budgets, trial[size], sums[depth], ahead[rank], left
-            )
-        if not is_worth:
+        if nodes == 0 or rank + left > ranked.size or not _is_worth(sums[depth], ahead, rank, left, budgets, best):
             depth -= 1
-            if depth >= 0:
-                rank = ranks[depth] + 1
+            rank = ranks[depth] + 1 if depth >= 0 else 0
             continue
         nodes -= 1
         taken = ranked[rank]
@@ -391,9 +382,9 @@ def _ahead(items: Floats, ranked: Codes, costs: Floats) -> Floats:
 
 
 @inner
-def _has_room(items: Floats, budgets: Floats, last: int, sums: Floats, least: Floats, left: int) -> bool:
-    """Return whether the caps could be kept if each half hour still to take took as little as the least of them."""
-    has_room = True
+def _is_worth(sums: Floats, ahead: Floats, rank: int, left: int, budgets: Floats, best: float) -> bool:
+    """Return whether the next `left` in rank could give a better split, and the least loads could keep the caps."""
+    is_worth = _saves(sums[COST] + ahead[rank + left, COST] - ahead[rank, COST], best)
     for row in range(1, ROWS):
-        has_room = has_room and sums[row] + left * least[row] + items[LAST, row, last] <= budgets[row - 1]
-    return has_room
+        is_worth = is_worth and sums[row] + left * ahead[rank, row] <= budgets[row - 1]
+    return is_worth

@@ -19,6 +19,7 @@ from pylon.ontology.enums import DataCentreStatus, DecisionType, StorageStatus, 
 from pylon.ontology.fleet import DataCentre, StorageAsset
 from pylon.planning import battery as batteries
 from pylon.planning.battery import Battery
+from pylon.services._carry_out import carry_out
 from pylon.services.desk import Asked, Desk, Handler
 
 __all__ = ["HANDLERS"]
@@ -69,6 +70,12 @@ def _scale_up(desk: Desk, given: actions.ScaleDataCentre, asked: Asked) -> None:
         )
         raise Refused.because("cap_stands", detail, dc_id=centre.dc_id)
     made = f"Every cap on scheduled work at {centre.dc_id} is lifted: {given.reason}"
+    if given.limit_ids is not None:
+        if gone := set(given.limit_ids) - {limit.id for limit in capped}:
+            detail = f"No cap of scale_data_centre at {centre.dc_id} any more: {', '.join(sorted(map(str, gone)))}."
+            raise Refused.because("cap_stands", detail, dc_id=centre.dc_id)
+        capped = [limit for limit in capped if limit.id in given.limit_ids]
+        made = f"{len(capped)} of the caps on scheduled work at {centre.dc_id} are lifted: {given.reason}"
     effect = {"action": "scale_data_centre", **_place(centre), "lifted": [str(limit.id) for limit in capped]}
     desk.decide(asked.draft or _draft(desk, DecisionType.SCALE_UP, given, made, centre=centre), asked, effect)
     for limit in capped:
@@ -142,10 +149,11 @@ def _dispatch(desk: Desk, given: actions.DispatchStorage, asked: Asked) -> None:
     if asset.status in (StorageStatus.MAINTENANCE, StorageStatus.OFFLINE):
         detail = f"{asset.asset_id} is {asset.status}, so it is not dispatched."
         raise Refused.because("asset_available", detail, asset_id=asset.asset_id)
-    if given.schedule[0].starts_at + HALF_HOUR <= desk.now:
-        detail = f"The half hour at {given.schedule[0].starts_at:%Y-%m-%d %H:%M} UTC has ended."
-        raise Refused.because("not_past", f"{detail} Begin with the present one or later.")
-    _must_be_possible(desk, asset, given.schedule)
+    ahead = [one for one in given.schedule if one.starts_at >= desk.now]
+    if not ahead or (len(ahead) < len(given.schedule) and asked.draft is None):
+        detail = f"The half hour at {given.schedule[0].starts_at:%Y-%m-%d %H:%M} UTC has begun."
+        raise Refused.because("not_past", f"{detail} It keeps what it was given: begin with the next or later.")
+    _must_be_possible(desk, asset, ahead)
     most = max(Decimal(0), *(one.power_mw for one in given.schedule))
     why = f" Reason given: {given.reason}" if given.reason else ""
     hours = f"{len(given.schedule)} half hours"
@@ -161,7 +169,7 @@ def _dispatch(desk: Desk, given: actions.DispatchStorage, asked: Asked) -> None:
         desk, DecisionType.SCHEDULE_DISCHARGE, given, made, asset=asset, flexibility_mw=float(most)
     )
     decision_id = desk.decide(draft, asked, effect)
-    for one in given.schedule:
+    for one in ahead:  # an agent names the present half hour too, as it stands
         desk.add(
             StorageDispatch(
                 operator_id=desk.operator_id,
@@ -183,9 +191,7 @@ def _must_be_possible(desk: Desk, asset: StorageAsset, schedule: Sequence[action
                 f"{asset.asset_id} takes at most {taken} MW and gives at most {given} MW, not {one.power_mw} MW"
             )
             raise _impossible("rates", asset, one.starts_at, detail)
-    if asset.current_charge_mwh is None:
-        detail = f"How much {asset.asset_id} holds is not known, so what it can give is not either."
-        raise Refused.because("charge_known", detail, asset_id=asset.asset_id)
+    charge_mwh = _charge(desk, asset)
     start, first, last = floor(desk.now), schedule[0].starts_at, schedule[-1].starts_at
     wanted = np.zeros((last - start) // HALF_HOUR + 1)
     for row in desk.transaction.all("schedules_ahead", operator_id=desk.operator_id, start=start):
@@ -194,7 +200,7 @@ def _must_be_possible(desk: Desk, asset: StorageAsset, schedule: Sequence[action
     for one in schedule:
         wanted[(one.starts_at - start) // HALF_HOUR] = float(one.power_mw)
     done = batteries.follow(
-        _battery(asset),
+        _battery(asset, charge_mwh),
         wanted,
         np.full(wanted.size, np.nan),  # at what prices is of no matter here
         np.full(wanted.size, _HOURS),
@@ -206,14 +212,49 @@ def _must_be_possible(desk: Desk, asset: StorageAsset, schedule: Sequence[action
             raise _impossible("state_of_charge", asset, start + at * HALF_HOUR, detail)
 
 
-def _battery(asset: StorageAsset) -> Battery:
-    assert asset.current_charge_mwh is not None  # noqa: S101  who calls has looked
+def _charge(desk: Desk, asset: StorageAsset) -> float:
+    """Return what the asset holds when all that was due by now has been carried out; refuse when nobody knows."""
+    carry_out(desk.transaction, desk.operator_id, desk.now)
+    charge = desk.transaction.one("charge_at", operator_id=desk.operator_id, asset_id=asset.id, now=desk.now)
+    if charge is None or charge["mwh"] is None:
+        why = f"How much {asset.asset_id} holds is not known, so what it can give is not either."
+    elif (since := charge["unreported_since"]) is not None:
+        why = f"What {asset.asset_id} did at {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC is not known."
+    else:
+        return float(charge["mwh"])
+    advice = "" if asset.is_simulated else " Say with report_charge what it holds."
+    raise Refused.because("charge_known", f"{why}{advice}", asset_id=asset.asset_id)
+
+
+def _report_charge(desk: Desk, given: actions.ReportCharge, _: Asked) -> None:
+    asset, at = desk.asset(given.asset_id), given.at or desk.now
+    if asset.is_simulated:
+        detail = f"{asset.asset_id} is simulated, so Pylon keeps its charge."
+        raise Refused.because("is_real", detail, asset_id=asset.asset_id)
+    known = desk.transaction.value("charge_reported_until", operator_id=desk.operator_id, asset_id=asset.id)
+    if at > desk.now or (known is not None and at < known):
+        first = "" if known is None else f"no earlier than {known.astimezone(UTC):%Y-%m-%d %H:%M} UTC and "
+        detail = f"{asset.asset_id} held that at {at:%Y-%m-%d %H:%M} UTC? Give a time {first}no later than now."
+        raise Refused.because("not_ahead", detail, asset_id=asset.asset_id)
+    if given.charge_mwh > asset.capacity_mwh:
+        detail = f"{asset.asset_id} holds at most {asset.capacity_mwh} MWh, not {given.charge_mwh} MWh."
+        raise Refused.because("charge_fits", detail, asset_id=asset.asset_id)
+    share = round(100 * given.charge_mwh / asset.capacity_mwh, 2) if asset.capacity_mwh else None
+    held = {"current_charge_mwh": given.charge_mwh, "current_charge_percentage": share}
+    desk.change(asset.model_copy(update={**held, "updated_at": desk.now}))
+    desk.transaction.run(
+        "report_charge", operator_id=desk.operator_id, asset_id=asset.id, at=at, charge_mwh=given.charge_mwh
+    )
+    desk.forget()
+
+
+def _battery(asset: StorageAsset, charge_mwh: float) -> Battery:
     capacity = float(asset.capacity_mwh)
     return Battery(
         capacity_mwh=capacity,
         min_mwh=0.0,
         max_mwh=capacity,
-        charge_mwh=float(asset.current_charge_mwh),
+        charge_mwh=charge_mwh,
         max_charge_mw=float(asset.max_charge_rate_mw),
         max_discharge_mw=float(asset.max_discharge_rate_mw),
         efficiency=float(asset.efficiency_percentage) / 100,
@@ -332,6 +373,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "add_blackout_window": _add_blackout,
     "remove_blackout_window": _remove_blackout,
     "dispatch_storage": _dispatch,
+    "report_charge": _report_charge,
     "offer_flexibility": _offer,
 }
 """The handler of each action on data centres, storage and flexibility."""

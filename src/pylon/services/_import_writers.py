@@ -11,6 +11,8 @@ from typing import Any
 from uuid import UUID
 
 from pylon.errors import Conflict
+from pylon.ontology.compute import ComputeWorkload
+from pylon.ontology.enums import WorkloadStatus
 from pylon.ontology.grid import GridSignal, RegionalGridSignal
 from pylon.ontology.types import ObjectType
 from pylon.services import ingest
@@ -27,6 +29,24 @@ __all__ = ["Counts", "ObjectWriter", "OnExisting", "SignalWriter"]
 Refuse = Callable[[Sequence[Fault]], None]
 
 _NEVER_CHANGED = frozenset({"id", "operator_id", "created_at", "updated_at", "is_simulated"})
+
+_LIFE = ("status", "status_reason", "host_dc_id", "scheduled_start", "started_at", "completed_at")
+_LEFT_TO_ACTIONS: Mapping[type[ObjectType], frozenset[str]] = {
+    ComputeWorkload: frozenset({*_LIFE, "actual_energy_kwh", "actual_carbon_gco2", "actual_cost_gbp"})
+}
+"""What is taken with a new row, and of one that is there only changed by actions and by what came of them."""
+
+_S = WorkloadStatus
+_BOOKED = ("host_dc_id", "scheduled_start")
+_GOES_WITH: Mapping[WorkloadStatus, tuple[str, ...]] = {
+    _S.QUEUED: _BOOKED,
+    _S.DEFERRED_CARBON: _BOOKED,
+    _S.DEFERRED_PRICE: _BOOKED,
+    _S.DEFERRED_GRID_STRESS: _BOOKED,
+    _S.RUNNING: ("host_dc_id", "started_at"),
+    _S.COMPLETED: ("started_at", "completed_at"),
+}
+"""What a new workload of a status must say, so that it holds the room it takes up, or tells when it ran."""
 
 _SUPPLIES: Mapping[str, Supply] = {
     "carbon_intensity_forecast": Supply.CARBON,
@@ -78,7 +98,8 @@ class ObjectWriter:
         self._wording = wording
         self._stamp = {"updated_at": now} if "updated_at" in kind.columns else {}
         specs = kind.columns.values()
-        self._changeable = frozenset(spec.name for spec in specs if not spec.writer) - _NEVER_CHANGED
+        left = _NEVER_CHANGED | _LEFT_TO_ACTIONS.get(kind.row_type, frozenset())
+        self._changeable = frozenset(spec.name for spec in specs if not spec.writer) - left
         self.counts = Counts()
 
     def store(self, rows: Sequence[Good], refuse: Refuse) -> None:
@@ -126,7 +147,17 @@ class ObjectWriter:
         if "id" in good.given and (old is None or old["id"] != good.row.id):
             why = "must be left out, or be the id under which Pylon has this very object"
             return Fault(good.line, "id", str(good.row.id), why)
-        return None
+        return self._unfit_status(good) if old is None else None
+
+    def _unfit_status(self, good: Good) -> Fault | None:
+        row = good.row
+        if not isinstance(row, ComputeWorkload):
+            return None
+        needed = _GOES_WITH.get(row.status, ())
+        if all(getattr(row, name) is not None for name in needed):
+            return None
+        why = f"goes with {' and '.join(needed)}: give both, or leave status out and Pylon places the job"
+        return Fault(good.line, "status", shown(row.status.value), why)
 
     def _changed(self, good: Good, old: Mapping[str, Any]) -> frozenset[str]:
         spoken_of = good.given & self._changeable

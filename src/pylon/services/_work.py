@@ -19,6 +19,8 @@ __all__ = ["Work", "in_hand"]
 
 _BY_HAND = timedelta(hours=72)
 """Work that nobody decided about gets no outcome; so long after its end it is no longer looked at."""
+_ROUNDING_KWH = 0.006
+"""Recorded energy has two decimals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,14 +39,18 @@ class Work:
     """When it ended, however it did."""
     reported_kwh: float | None
     """What its owner says it used."""
+    migration_gbp: float
+    """What it costs to run anywhere but at its origin."""
     data_centre_id: UUID
     site_status: DataCentreStatus
     site_is_simulated: bool
+    site_opened_at: datetime | None
+    """When its site was last opened again, where that is known. Of work that is due and has not started."""
     origin_dc_id: UUID | None
     decision_id: UUID | None
     """The decision that stands."""
-    recorded: frozenset[datetime]
-    """The half hours whose consumption is recorded."""
+    recorded: Drawn
+    """The facility energy that is recorded, by half hour."""
 
     @property
     def is_final(self) -> bool:
@@ -53,8 +59,9 @@ class Work:
 
     @property
     def starts_at(self) -> datetime:
-        """When it started, or is to start."""
-        return self.started_at or self.booked[0].starts_at
+        """When it started, or is to start: as booked, or when its site opens again."""
+        booked = self.booked[0].starts_at
+        return self.started_at or max(booked, self.site_opened_at or booked)
 
     @property
     def ends_at(self) -> datetime:
@@ -74,7 +81,7 @@ class Work:
     @property
     def is_recorded(self) -> bool:
         """Whether every half hour in which it drew energy is recorded. Of work that has ended."""
-        return self.recorded.issuperset(self.facility_kwh(1.0))
+        return self.recorded.keys() >= self.facility_kwh(1.0).keys()
 
     @property
     def it_kwh(self) -> float:
@@ -99,10 +106,20 @@ class Work:
             return {floor(self.started_at): self.reported_kwh * pue}
         return drawn(spans, self.it_power_kw * pue)
 
+    def metered_kwh(self, pue: float) -> Drawn:
+        """Return the facility energy it drew as it was metered. Of work that has ended.
+
+        The site's PUE may have changed since: what is recorded stands, unless rounding alone sets it apart.
+        """
+        return {
+            at: kwh if abs(self.recorded.get(at, kwh) - kwh) < _ROUNDING_KWH else self.recorded[at]
+            for at, kwh in self.facility_kwh(pue).items()
+        }
+
 
 def in_hand(transaction: Transaction, operator_id: UUID, now: datetime) -> list[Work]:
     """Return the operator's work in hand, by id."""
-    rows = transaction.all("work_in_hand", operator_id=operator_id, settled_by=now - _BY_HAND)
+    rows = transaction.all("work_in_hand", operator_id=operator_id, now=now, settled_by=now - _BY_HAND)
     return [_work(row) for row in rows]
 
 
@@ -128,12 +145,17 @@ def _work(row: Mapping[str, Any]) -> Work:
         started_at=started_at,
         completed_at=_utc(row["completed_at"]),
         reported_kwh=row["reported_kwh"],
+        migration_gbp=row["migration_gbp"],
         data_centre_id=row["data_centre_id"],
         site_status=DataCentreStatus(row["site_status"]),
         site_is_simulated=row["site_is_simulated"],
+        site_opened_at=_utc(row["site_opened_at"]),
         origin_dc_id=row["origin_dc_id"],
         decision_id=row["decision_id"],
-        recorded=frozenset(at.astimezone(UTC) for at in row["half_hours"] or ()),
+        recorded={
+            at.astimezone(UTC): kwh
+            for at, kwh in zip(row["half_hours"] or (), row["energies_kwh"] or (), strict=True)
+        },
     )
 
 

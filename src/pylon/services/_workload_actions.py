@@ -4,26 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 from uuid import UUID
 
 from pylon.agents import by_hand, compute_orchestrator, jobs, reasons
 from pylon.agents.contract import Span
 from pylon.agents.jobs import Placing, instant
-from pylon.errors import Refused
+from pylon.errors import Invalid, Refused
 from pylon.ontology import actions
 from pylon.ontology.agency import Agent
 from pylon.ontology.compute import ComputeWorkload
-from pylon.ontology.enums import AgentType, DataCentreStatus, DecisionType, WorkloadStatus
+from pylon.ontology.enums import AgentStatus, AgentType, DataCentreStatus, DecisionType, WorkloadStatus
 from pylon.ontology.fleet import DataCentre
 from pylon.ontology.lifecycle import NEXT, may_follow
 from pylon.planning.field import RESOURCES
 from pylon.services.desk import Asked, Desk, Handler
 from pylon.services.view_fleet import needs
+from pylon.store import objects
 
 __all__ = ["HANDLERS"]
 
 _S = WorkloadStatus
+_MOST_TIMES_ITS_POWER: Final = 3
 
 Booking = actions.AcceptWorkload | actions.ShiftWorkload | actions.DeferWorkload
 _Aside = actions.DeferWorkload | actions.RejectWorkload | actions.NegotiateWorkload
@@ -78,17 +81,23 @@ def _workload(desk: Desk, job: actions.SubmitWorkload) -> ComputeWorkload:
 
 
 def _orchestrator(desk: Desk) -> Agent | None:
-    row = desk.transaction.one(
-        "acting_agent", operator_id=desk.operator_id, agent_type=AgentType.COMPUTE_ORCHESTRATOR
-    )
+    """Return the orchestrator that acts for the operator; an OFFLINE one when all are; None when it has none."""
+    wanted = {"operator_id": desk.operator_id, "agent_type": AgentType.COMPUTE_ORCHESTRATOR}
+    row = desk.transaction.one("acting_agent", **wanted)
+    if row is None:
+        rows = objects.read(desk.transaction, Agent, operator_id=desk.operator_id, order_by=["created_at", "id"])
+        row = next((one for one in rows if one["agent_type"] == wanted["agent_type"]), None)
     return None if row is None else Agent.model_validate(row)
 
 
 def _decide(desk: Desk, workload: ComputeWorkload, agent: Agent | None, asked: Asked) -> None:
     """Let the operator's orchestrator (one with the defaults where it has none) decide, and carry that out.
 
-    What is booked for the workload already is given up for it.
+    What is booked for the workload already is given up for it. While the orchestrator cannot decide, it waits.
     """
+    if agent is not None and (why := _cannot_decide(agent)):
+        _leave_undecided(desk, workload, why)
+        return
     config, view = _settings(agent), desk.view
     seen = jobs.describe(view, workload, config)
     case = reasons.consider(view, seen, config.weights, booking=view.bookings.get(workload.id))
@@ -98,20 +107,55 @@ def _decide(desk: Desk, workload: ComputeWorkload, agent: Agent | None, asked: A
     HANDLERS[proposal.action](desk, actions.action(proposal.action).parse(proposal.parameters), decided)
 
 
+def _cannot_decide(agent: Agent) -> str | None:
+    if agent.status is AgentStatus.OFFLINE:
+        return f"Not decided: {agent.agent_id} is OFFLINE. The round after it is IDLE again decides."
+    try:
+        _settings(agent)
+    except Invalid as error:
+        return f"Not decided by {agent.agent_id}. {error.detail} Set it with update_agent; the next round decides."
+    return None
+
+
+def _leave_undecided(desk: Desk, workload: ComputeWorkload, why: str) -> None:
+    if workload.host_dc_id is not None:
+        desk.unbook(workload)
+        desk.forget()
+    waiting = {"status": _S.PENDING, "status_reason": why, "host_dc_id": None, "scheduled_start": None}
+    desk.change(workload.model_copy(update=waiting))
+
+
 def _accept(desk: Desk, given: actions.AcceptWorkload, asked: Asked) -> None:
     _book(desk, given, asked, _S.QUEUED)
 
 
 def _shift(desk: Desk, given: actions.ShiftWorkload, asked: Asked) -> None:
+    workload, centre = desk.workload(given.job_id), desk.centre(given.dc_id)
+    if {workload.origin_dc_id, workload.host_dc_id} - {None} == {centre.id}:
+        detail = (
+            f"{given.job_id!r} is at {centre.dc_id} already. For another time, accept_workload or defer_workload."
+        )
+        raise Refused.because("place_differs", detail, job_id=given.job_id, dc_id=centre.dc_id)
     _book(desk, given, asked, _S.QUEUED)
 
 
 def _defer(desk: Desk, given: actions.DeferWorkload, asked: Asked) -> None:
     status = _S.PENDING if given.deferred_by is None else _S(f"DEFERRED_{given.deferred_by}")
     if given.dc_id is not None:
+        _must_be_later(desk, given)
         _book(desk, given, asked, status)
     else:
         _set_aside(desk, given, asked, status, DecisionType.DEFER_WORKLOAD)
+
+
+def _must_be_later(desk: Desk, given: actions.DeferWorkload) -> None:
+    workload = desk.workload(given.job_id)
+    soonest = jobs.full_second(desk.now) + timedelta(minutes=workload.duration_mins)
+    if _spans(workload, given)[-1].ends_at < soonest + timedelta(minutes=reasons.SAME_MINS):
+        detail = (
+            f"{given.job_id!r} would run at once, so nothing is deferred. Use accept_workload, or a later time."
+        )
+        raise Refused.because("later", detail, job_id=given.job_id)
 
 
 def _reject(desk: Desk, given: actions.RejectWorkload, asked: Asked) -> None:
@@ -170,6 +214,12 @@ def _complete(desk: Desk, given: actions.CompleteWorkload, _: Asked) -> None:
     at = given.at or desk.now
     if workload.started_at is None or not workload.started_at <= at <= desk.now:
         raise _not_ahead(workload, "end", workload.started_at or workload.created_at, desk.now)
+    hours = Decimal(max(at - workload.started_at, timedelta(minutes=1)) / timedelta(hours=1))
+    most_kwh = round(_MOST_TIMES_ITS_POWER * workload.power_kw * hours, 2)
+    if given.energy_kwh is not None and given.energy_kwh > most_kwh:
+        drew = f"{workload.power_kw} kW for {hours:.2f} h cannot be {given.energy_kwh} kWh"
+        detail = f"{drew} of IT energy. At most {most_kwh} kWh is believed."
+        raise Refused.because("energy_plausible", detail, job_id=workload.job_id, most_kwh=float(most_kwh))
     desk.change(
         workload.model_copy(
             update={"status": _S.COMPLETED, "completed_at": at, "actual_energy_kwh": given.energy_kwh}

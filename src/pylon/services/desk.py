@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from pylon.ontology.deciding import StorageDispatch, WorkloadPlacement
 from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
 from pylon.ontology.identity import uuid7
 from pylon.ontology.types import ObjectType, Row
+from pylon.planning import arrival
 from pylon.services.view_fleet import Views, needs, occupy, view_fleet
 from pylon.store import log, objects
 from pylon.store.database import Database, Transaction
@@ -361,6 +362,9 @@ def _names_a_decision(kind: type[Row]) -> bool:
     return any(spec.ref and spec.ref.target == "OrchestrationDecision" for spec in columns.of(kind))
 
 
+_compiled = cache(arrival.warm)
+
+
 class _Undone(Exception):
     """Ends the transaction of a dry run. Never leaves this module."""
 
@@ -370,6 +374,7 @@ def opened(
     database: Database, views: Views, call: Call, *, whole: bool = False, dry_run: bool = False
 ) -> Iterator[Desk]:
     """Open a desk, write what was done at it when the block ends, and commit; a dry run is written and undone."""
+    _compiled()  # once a process, and while nobody waits for the operator
     try:
         with database.as_actor(call.operator_id) as transaction:
             desk = Desk(transaction, views, call, whole=whole)

@@ -155,8 +155,11 @@ def _perform(here: Desk, event: Event) -> list[dict[str, Any]]:
 def _account(transaction: Transaction, operator_id: UUID, now: datetime, done: Executed) -> Executed:
     """Meter, settle, and bring present load and storage status up to date; what is so already is not written."""
     works = in_hand(transaction, operator_id, now)
-    metered, kwh = _meter(transaction, operator_id, works, now)
-    if metered:  # work is settled when all that it drew is recorded
+    metered, kwh = 0, 0.0
+    if any(_to_meter(transaction, operator_id, works, now)):
+        # Nobody says meanwhile that work has ended; who did is read again, and so is what is recorded now.
+        transaction.run("hold_operator", operator_id=operator_id)
+        metered, kwh = _meter(transaction, operator_id, in_hand(transaction, operator_id, now), now)
         works = in_hand(transaction, operator_id, now)
     settled = settle.settle_work(transaction, operator_id, works, now)
     settled += settle.settle_storage(transaction, operator_id, now)
@@ -166,18 +169,39 @@ def _account(transaction: Transaction, operator_id: UUID, now: datetime, done: E
 
 
 def _meter(transaction: Transaction, operator_id: UUID, works: Sequence[Work], now: datetime) -> tuple[int, float]:
-    """Record the facility energy of every half hour that has ended; a late report of energy corrects them.
+    """Record the facility energy of every half hour that has ended, and correct what turned out otherwise.
 
-    Returns how many half hours of work were written, and the energy in them.
+    Returns how many half hours of work were written or taken back, and the energy in them.
     """
-    sites = {row["id"]: row["pue"] for row in transaction.all("metered_sites", operator_id=operator_id)}
-    rows = [
-        {"workload_id": work.id, "half_hour": at, "energy_kwh": round(kwh, 2)}
-        for work in works
-        for at, kwh in work.facility_kwh(sites[work.data_centre_id], now).items()
-        if at + HALF_HOUR <= now and (at not in work.recorded or work.reported_kwh is not None)
-    ]
+    rows, gone = _to_meter(transaction, operator_id, works, now)
+    taken = transaction.run("take_back_consumption", operator_id=operator_id, rows=json_text(gone)) if gone else 0
     if not rows:
-        return 0, 0.0
+        return taken, 0.0
     written = transaction.all("record_consumption", operator_id=operator_id, rows=json_text(rows), now=now)
-    return len(written), sum(row["energy_kwh"] for row in written)
+    return len(written) + taken, sum(row["energy_kwh"] for row in written)
+
+
+def _to_meter(
+    transaction: Transaction, operator_id: UUID, works: Sequence[Work], now: datetime
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the half hours that lack a record or have a wrong one, and those recorded in which it did not run."""
+    sites = {row["id"]: row["pue"] for row in transaction.all("metered_sites", operator_id=operator_id)}
+    rows, gone = [], []
+    for work in works:
+        drawn = work.facility_kwh(sites[work.data_centre_id], now)
+        for at, kwh in drawn.items():
+            if at + HALF_HOUR <= now and _is_amiss(work, at, round(kwh, 2)):
+                rows.append({"workload_id": work.id, "half_hour": at, "energy_kwh": round(kwh, 2)})
+        gone += [{"workload_id": work.id, "half_hour": at} for at in work.recorded if at not in drawn]
+    return rows, gone
+
+
+def _is_amiss(work: Work, at: datetime, kwh: float) -> bool:
+    """Return whether a half hour is not recorded, or was before its owner said when it ended or what it used.
+
+    Any other keeps the PUE that it was recorded with.
+    """
+    if at not in work.recorded:
+        return True
+    is_last = work.completed_at is not None and at + HALF_HOUR > work.completed_at
+    return (is_last or work.reported_kwh is not None) and work.recorded[at] != kwh

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from pylon.agents.compute_orchestrator import PROGRAM
 from pylon.agents.jobs import Placing
 from pylon.errors import Invalid
 from pylon.ontology import carbon
@@ -74,6 +75,9 @@ class WindowList(BaseModel):
     by: datetime = Field(description="Every window has ended by then; at most 48 hours ahead")
     carbon_price_gbp_t: float = Field(description="What your orchestrator weighs a tonne of CO2 with")
     stress_price_gbp_mwh: float = Field(description="What it weighs an MWh at grid stress 1 with")
+    notice: str | None = Field(
+        description="Why these are not your orchestrator's weights but the usual ones, if so"
+    )
     contains_simulated: bool
     regions: list[RegionWindows]
 
@@ -94,7 +98,7 @@ def find_windows(
     """
     span = _Span.of(now, hours, by)
     with database.as_reader(operator_id) as transaction:
-        weighing = _weighing(transaction, operator_id)
+        weighing, notice = _weighing(transaction, operator_id)
         grid = _Grid.read(transaction, span.start)
         names = {
             row["region_id"]: row["short_name"] for row in transaction.all("regions") if not row["is_aggregate"]
@@ -107,6 +111,7 @@ def find_windows(
         by=span.end,
         carbon_price_gbp_t=weighing.carbon_price_gbp_t,
         stress_price_gbp_mwh=weighing.stress_price_gbp_mwh,
+        notice=notice,
         contains_simulated=any(one.simulated for row in found for one in (*row.greenest, *row.cheapest)),
         regions=found,
     )
@@ -169,10 +174,15 @@ class _Grid:
         return [name for name in _QUANTITIES if any(made_up[name][first:last])]
 
 
-def _weighing(transaction: Transaction, operator_id: UUID) -> Placing:
-    """Return what the operator's orchestrator weighs with, or one that has the defaults."""
+def _weighing(transaction: Transaction, operator_id: UUID) -> tuple[Placing, str | None]:
+    """Return what the operator's orchestrator weighs with, or one that has the defaults, and why if not its own."""
     row = transaction.one("acting_agent", operator_id=operator_id, agent_type=AgentType.COMPUTE_ORCHESTRATOR)
-    return Placing.model_validate(Agent.model_validate(row).config if row else {})
+    try:
+        settings = PROGRAM.settings(Agent.model_validate(row).config if row else {})
+    except Invalid as error:
+        return Placing(), f"Weighed as an orchestrator without settings of its own would. {error.detail}"
+    assert isinstance(settings, Placing)  # noqa: S101  the program says so
+    return settings, None
 
 
 def _region(grid: _Grid, weighing: Placing, span: _Span, region: int, name: str, top: int) -> RegionWindows:

@@ -210,6 +210,8 @@ def _writing(
     """Open the transaction of the import: the operator's own, or the grid's, where one process writes at a time."""
     if not choice.type.is_signal:
         with database.as_actor(this.operator_id) as transaction:
+            # No action comes in between, and what was kept of the fleet in memory is read anew.
+            transaction.one("enter_operator", operator_id=this.operator_id, now=this.now)
             yield (
                 transaction,
                 ObjectWriter(

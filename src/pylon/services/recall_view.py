@@ -104,8 +104,8 @@ def _apply(view: View, decisions: Iterable[Mapping[str, Any]]) -> None:
     """Take up, and give back, the room that each decision about a workload did."""
     for one in decisions:
         effect, standing = one["effect"], one["standing"]
-        if standing is not None and one["stood"] is not None:
-            _move(view, standing["data_centre_id"], standing["spans"], -_taken(one["stood"]))
+        if standing is not None and standing["takes"] is not None:
+            _move(view, standing["data_centre_id"], standing["spans"], -_taken(standing["takes"]))
         if "takes" in effect:
             _move(view, effect["data_centre_id"], effect["spans"], _taken(effect["takes"]))
 

@@ -56,7 +56,7 @@ class Figures(BaseModel):
     cost_unknown: int = Field(description="Of those settled, how many have no cost: a price was never known")
     energy_kwh: Amount
     carbon_g: Amount = Field(description="gCO2, of those whose carbon is known")
-    cost_gbp: Amount = Field(description="Cost of energy, of those whose cost is known")
+    cost_gbp: Amount = Field(description="Cost of energy and of moving away from the origin, where it is known")
     compared: int = Field(description="Workloads with a baseline that broke no limit; savings are theirs")
     carbon_saved_g: Amount = Field(description="gCO2 saved against the baseline, losses included")
     cost_saved_gbp: Amount = Field(description="Cost saved against the baseline, losses included")
@@ -65,7 +65,7 @@ class Figures(BaseModel):
     infeasible: int = Field(description="Workloads whose baseline would have broken a limit")
     infeasible_carbon_saved_g: Amount = Field(description="Their saving, which is in no sum above")
     infeasible_cost_saved_gbp: Amount = Field(description="Their saving, which is in no sum above")
-    gpu_cost_gbp: Amount = Field(description="Cost of the completed workloads that used GPUs")
+    gpu_cost_gbp: Amount = Field(description="Cost of energy of the completed workloads that used GPUs")
     gpu_mins: Amount = Field(description="GPU minutes of the completed workloads whose cost is known")
     storage_half_hours: int = Field(description="Half hours that storage was dispatched for and that are over")
     storage_unvalued: int = Field(

@@ -154,7 +154,7 @@ def _in_order(agents: list[Agent]) -> Iterator[tuple[Program, Agent]]:
 def _turn(
     database: Database, views: Views, call: Call, program: Program, agent: Agent, trigger: str
 ) -> Turn | None:
-    """Let one agent have its turn; if it fails, undo that and put it in ERROR. None: by now it rests, or is gone."""
+    """Let one agent have its turn; if it fails, undo that and put it in ERROR. None: it rests or is gone by now."""
     try:
         with desks.opened(database, views, call, whole=True) as desk:
             awake = _awake(desk, agent)

@@ -6,13 +6,14 @@ without a pause; for storage, idling. Savings are baseline less actual, with the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from pylon.agents.contract import Span
+from pylon.agents.jobs import moment
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.deciding import DecisionOutcome
 from pylon.ontology.enums import WorkloadStatus
@@ -86,8 +87,7 @@ def settle_work(transaction: Transaction, operator_id: UUID, works: Sequence[Wor
     signals = _signals(transaction, operator_id, due, decisions.values())
     settled = [_add_up(work, decisions.get(work.decision_id), sites, signals) for work in due]
     whole = [one for one in settled if one.is_whole or _is_late(one.work, now)]
-    _write(transaction, operator_id, whole, decisions, sites, now)
-    return len(whole)
+    return _write(transaction, operator_id, whole, decisions, sites, now)
 
 
 def settle_storage(transaction: Transaction, operator_id: UUID, now: datetime) -> int:
@@ -133,7 +133,8 @@ def _add_up(
     work: Work, decision: Mapping[str, Any] | None, sites: Mapping[UUID, Mapping[str, Any]], signals: Outturn
 ) -> _Settled:
     site = sites[work.data_centre_id]
-    actual = _bill(work.facility_kwh(site["pue"]), site, signals)
+    metered = work.metered_kwh(site["pue"])
+    actual = _bill(metered, site, signals)
     origin = sites.get(work.origin_dc_id) if work.origin_dc_id else None
     why = (
         _NOT_DONE
@@ -148,7 +149,10 @@ def _add_up(
         return _Settled(work, actual, None, None, why)
     # Where an owner began before it was decided, the baseline does so too: it never ends after the work.
     begin = min(decision["decided_at"].astimezone(UTC), work.starts_at)
-    energy = drawn([Span(begin, begin + work.hours_run)], work.it_power_kw * origin["pue"])
+    # At its own site the baseline is the same work in the same halls, whatever their PUE was meanwhile.
+    kwh = sum(metered.values()) if origin is site else work.it_kwh * origin["pue"]
+    hours = work.hours_run / timedelta(hours=1)
+    energy = drawn([Span(begin, begin + work.hours_run)], kwh / hours if hours else 0.0)
     return _Settled(work, actual, _bill(energy, origin, signals), sum(energy.values()), None)
 
 
@@ -169,7 +173,8 @@ def _write(
     decisions: Mapping[UUID | None, Mapping[str, Any]],
     sites: Mapping[UUID, Mapping[str, Any]],
     now: datetime,
-) -> None:
+) -> int:
+    """Write what was settled, and return of how much of it that was not known before."""
     used = [
         {
             "id": one.work.id,
@@ -179,20 +184,23 @@ def _write(
         }
         for one in settled
     ]
-    transaction.run("settle_workloads", operator_id=operator_id, rows=json_text(used))
+    changed = transaction.all("settle_workloads", operator_id=operator_id, rows=json_text(used))
     outcomes = [
         _of_work(operator_id, one, decision, sites[one.work.data_centre_id], now)
         for one in settled
         if (decision := decisions.get(one.work.decision_id))
     ]
-    objects.add_missing(transaction, outcomes)
+    decided = {outcome.workload_id for outcome in outcomes}
+    return objects.add_missing(transaction, outcomes) + sum(row["id"] not in decided for row in changed)
 
 
 def _of_work(
     operator_id: UUID, one: _Settled, decision: Mapping[str, Any], site: Mapping[str, Any], now: datetime
 ) -> DecisionOutcome:
     chosen = decision["alternatives_considered"].get("chosen") or {}
-    baseline, actual = one.baseline, one.actual
+    baseline, terms = one.baseline, chosen.get("terms") or {}
+    moved_gbp = one.work.migration_gbp if one.work.data_centre_id != one.work.origin_dc_id else 0.0
+    actual = _Bill(_plus(one.actual.cost_gbp, moved_gbp), one.actual.carbon_g)
     return DecisionOutcome(
         operator_id=operator_id,
         decision_id=decision["id"],
@@ -200,14 +208,15 @@ def _of_work(
         recorded_at=now,
         decided_energy_kwh=chosen.get("energy_kwh"),
         decided_carbon_gco2=chosen.get("carbon_gco2"),
-        decided_cost_gbp=(chosen.get("terms") or {}).get("energy_gbp"),
-        actual_energy_kwh=_rounded(sum(one.work.facility_kwh(site["pue"]).values()), 2),
+        decided_cost_gbp=_sum(terms.get("energy_gbp"), terms.get("migration_gbp", 0.0)),
+        actual_energy_kwh=_rounded(sum(one.work.metered_kwh(site["pue"]).values()), 2),
         **_figures(actual, baseline),
         baseline_infeasible=decision["constraints_evaluated"].get("baseline_infeasible"),
         detail={
             "baseline_is": "run now at origin",
             "baseline_energy_kwh": _rounded(one.baseline_kwh, 2),
             "no_baseline": one.no_baseline,
+            "migration_gbp": moved_gbp,
             **_notes(actual, baseline),
         },
         is_simulated=one.work.is_simulated or site["is_simulated"] or decision["is_simulated"],
@@ -231,12 +240,13 @@ def _of_storage(
     traded = _bill(drawn_kwh, row, signals)
     actual = _Bill(_plus(traded.cost_gbp, wear_gbp), traded.carbon_g)
     nothing = _Bill(Figure(0.0, 0, False), Figure(0.0, 0, False))
+    decided_gbp, decided_g = _expected(decision, drawn_kwh.keys(), row["wear_gbp_mwh"])
     return DecisionOutcome(
         operator_id=operator_id,
         decision_id=decision["id"],
         recorded_at=now,
-        decided_carbon_gco2=_negative(decision["carbon_saved_gco2"]),
-        decided_cost_gbp=_negative(decision["cost_saved_gbp"]),
+        decided_carbon_gco2=_rounded(decided_g, 2),
+        decided_cost_gbp=_rounded(decided_gbp, 4),
         actual_energy_kwh=round(sum(kwh for kwh in drawn_kwh.values() if kwh > 0), 2),
         **_figures(actual, nothing),
         detail={
@@ -252,6 +262,34 @@ def _of_storage(
 
 def _plus(figure: Figure, more: float) -> Figure:
     return Figure(None if figure.value is None else figure.value + more, figure.missing, figure.is_simulated)
+
+
+def _expected(
+    decision: Mapping[str, Any], done: Collection[datetime], wear_gbp_mwh: float
+) -> tuple[float | None, float | None]:
+    """Return the cost and the carbon that a decision expected of those of its half hours that were carried out.
+
+    None where it was not said half hour by half hour and a later decision has taken some of them.
+    """
+    plan = {moment(one["starts_at"]): one["power_mw"] for one in decision["effect"].get("schedule", ())}
+    if all(at in done for at in plan if at >= decision["decided_at"]):
+        return _negative(decision["cost_saved_gbp"]), _negative(decision["carbon_saved_gco2"])
+    seen = decision["inputs"]
+    if "price_gbp_mwh" not in seen:
+        return None, None
+
+    def foreseen(series: Sequence[float | None]) -> Callable[[datetime], Known | None]:
+        def value_of(at: datetime) -> Known | None:
+            value = series[(at - moment(seen["starts_at"])) // HALF_HOUR]
+            return None if value is None else Known(value, False)
+
+        return value_of
+
+    mwh = {at: -plan[at] * (HALF_HOUR / timedelta(hours=1)) for at in done}
+    wear_gbp = wear_gbp_mwh * -sum(one for one in mwh.values() if one < 0)
+    cost = _plus(weigh(mwh, foreseen(seen["price_gbp_mwh"])), wear_gbp).value
+    carbon = weigh(mwh, foreseen(seen["carbon_gco2_kwh"])).value
+    return cost, None if carbon is None else 1000 * carbon
 
 
 def _negative(value: float | None) -> float | None:
@@ -294,6 +332,10 @@ def _notes(actual: _Bill, baseline: _Bill | None) -> Json:
             quantity for quantity, part in parts.items() if any(part(bill).is_simulated for bill in bills.values())
         ],
     }
+
+
+def _sum(one: float | None, other: float) -> float | None:
+    return None if one is None else one + other
 
 
 def _rounded(value: float | None, places: int) -> float | None:

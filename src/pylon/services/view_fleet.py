@@ -14,6 +14,7 @@ import numpy as np
 
 from pylon.agents import jobs
 from pylon.agents.contract import Booking, Scheduled, Span, View
+from pylon.ontology.agency import OrchestrationDecision
 from pylon.ontology.calendar import AHEAD, HALF_HOUR, floor, half_hours
 from pylon.ontology.canonical import canonical_bytes
 from pylon.ontology.compute import ComputeWorkload
@@ -280,8 +281,13 @@ def _whole(transaction: Transaction, operator_id: UUID, view: View, signals: _Si
         StorageAsset.model_validate(row) for row in objects.read(transaction, StorageAsset, operator_id=operator_id)
     ]
     ahead = transaction.all("schedules_ahead", operator_id=operator_id, start=view.starts_at)
+    decided = {"id": [limit.decision_id for limit in view.limits if limit.decision_id is not None]}
+    made = objects.find(
+        transaction, OrchestrationDecision, decided, shown=["id", "agent_id"], operator_id=operator_id
+    )
     return replace(
         view,
+        deciders={row["id"]: row["agent_id"] for row in made},
         workloads=tuple(ComputeWorkload.model_validate(row) for row in workloads),
         assets=tuple(assets),
         asset_regions=tuple(signals.numbers[asset.region_id] for asset in assets),

@@ -610,6 +610,7 @@ values (%(operator_id)s, %(key)s, %(action)s, %(request_digest)s, %(response)s::
 -- name: work_in_hand
 -- Work that is booked or runs, and work that ran and is not settled: when it was to run, where, and the half hours of
 -- it that are recorded. Work that somebody placed without a decision is settled when its carbon or cost is known.
+-- `site_opened_at` is when a site that took no work was last opened, as the log has it.
 with hand as materialized (
     select w.* from public.compute_workloads w
     where w.operator_id = %(operator_id)s
@@ -617,13 +618,15 @@ with hand as materialized (
            or (w.started_at is not null and w.completed_at is not null
                and not exists (select from public.decision_outcomes o
                                where o.operator_id = w.operator_id and o.workload_id = w.id)
+               and num_nonnulls(w.actual_carbon_gco2, w.actual_cost_gbp) = 0
                and not (w.completed_at < %(settled_by)s and w.actual_energy_kwh is not null)))
 )
 select w.id, w.job_id, w.status::text as status, w.is_simulated, w.power_kw::float8 as power_kw, w.duration_mins,
        w.scheduled_start, w.started_at, w.completed_at, w.origin_dc_id,
-       w.actual_energy_kwh::float8 as reported_kwh, d.id as data_centre_id, d.status::text as site_status,
-       d.is_simulated as site_is_simulated, p.starts, p.ends, coalesce(p.decision_id, last.id) as decision_id,
-       metered.half_hours
+       w.actual_energy_kwh::float8 as reported_kwh, w.migration_cost_gbp::float8 as migration_gbp,
+       d.id as data_centre_id, d.status::text as site_status, d.is_simulated as site_is_simulated,
+       opened.decided_at as site_opened_at, p.starts, p.ends, coalesce(p.decision_id, last.id) as decision_id,
+       metered.half_hours, metered.energies_kwh
 from hand w
 left join lateral (
     select array_agg(b.starts_at order by b.starts_at) as starts, array_agg(b.ends_at order by b.starts_at) as ends,
@@ -635,7 +638,15 @@ left join lateral (
     where x.operator_id = w.operator_id and x.workload_id = w.id and x.target_dc_id is not null
     order by x.seq desc limit 1) last on p.decision_id is null
 left join lateral (
-    select array_agg(g."timestamp") as half_hours
+    select x.decided_at from public.orchestration_decisions x
+    where w.started_at is null and coalesce(p.starts[1], w.scheduled_start) <= %(now)s
+      and x.operator_id = w.operator_id and d.id in (x.source_dc_id, x.target_dc_id)
+      and x.effect ->> 'action' = 'set_data_centre_status' and x.effect ->> 'from' in ('MAINTENANCE', 'OFFLINE')
+      and x.effect ->> 'to' in ('ACTIVE', 'CONSTRAINED')
+    order by x.seq desc limit 1) opened on true
+left join lateral (
+    select array_agg(g."timestamp" order by g."timestamp") as half_hours,
+           array_agg(c.energy_kwh::float8 order by g."timestamp") as energies_kwh
     from public.workload_consumption c join public.grid_signals g on g.id = c.grid_signal_id
     where c.operator_id = w.operator_id and c.workload_id = w.id) metered on w.started_at is not null
 where p.starts is not null or w.started_at is not null or w.scheduled_start is not null
@@ -651,6 +662,17 @@ join public.grid_signals g on g."timestamp" = x.half_hour
 on conflict (operator_id, workload_id, grid_signal_id) do update set energy_kwh = excluded.energy_kwh
 where c.energy_kwh <> excluded.energy_kwh
 returning energy_kwh::float8 as energy_kwh;
+
+-- name: take_back_consumption
+-- What was recorded while a workload was taken to run still, and its owner says had ended by then.
+delete from public.workload_consumption c
+using jsonb_to_recordset(%(rows)s::jsonb) as x(workload_id uuid, half_hour timestamptz), public.grid_signals g
+where c.operator_id = %(operator_id)s and c.workload_id = x.workload_id and c.grid_signal_id = g.id
+  and g."timestamp" = x.half_hour;
+
+-- name: hold_operator
+-- Locks the operator as `enter_operator` does, for what changes nothing that a kept view holds.
+select from public.chain_heads where operator_id = %(operator_id)s for update;
 
 -- name: refresh_load
 -- The one writer of data_centres.current_load_percentage: base load, and the work that runs at this moment.
@@ -700,8 +722,32 @@ set current_charge_mwh = x.stored_mwh,
 from jsonb_to_recordset(%(rows)s::jsonb) as x(storage_asset_id uuid, stored_mwh numeric)
 where a.operator_id = %(operator_id)s and a.id = x.storage_asset_id;
 
+-- name: charge_at
+-- What is stored, and the first half hour since the last report of it in which real storage was to do something.
+select a.current_charge_mwh::float8 as mwh,
+       (select min(s.starts_at) from public.storage_dispatches s
+        where s.operator_id = a.operator_id and s.storage_asset_id = a.id and not a.is_simulated
+          and s.power_mw <> 0 and s.starts_at + interval '30 minutes' <= %(now)s
+          and not exists (select from public.storage_dispatches t
+                          where t.operator_id = s.operator_id and t.storage_asset_id = s.storage_asset_id
+                            and t.starts_at >= s.starts_at and t.stored_mwh is not null)) as unreported_since
+from public.storage_assets a where a.operator_id = %(operator_id)s and a.id = %(asset_id)s;
+
+-- name: charge_reported_until
+select max(starts_at) + interval '30 minutes' as reported_until
+from public.storage_dispatches
+where operator_id = %(operator_id)s and storage_asset_id = %(asset_id)s and stored_mwh is not null;
+
+-- name: report_charge
+-- Writes what real storage holds behind the last of its half hours that had ended; what it did in them stays unknown.
+update public.storage_dispatches s set stored_mwh = %(charge_mwh)s
+where s.operator_id = %(operator_id)s and s.storage_asset_id = %(asset_id)s
+  and s.starts_at = (select max(t.starts_at) from public.storage_dispatches t
+                     where t.operator_id = s.operator_id and t.storage_asset_id = s.storage_asset_id
+                       and t.starts_at + interval '30 minutes' <= %(at)s);
+
 -- name: refresh_storage_status
--- What simulated storage that works is doing in this half hour.
+-- What simulated storage that works is doing in this half hour. Asked twice: it may be taken out of use meanwhile.
 update public.storage_assets a set status = present.status
 from (
     select b.id, (case when s.power_mw > 0 then 'DISCHARGING' when s.power_mw < 0 then 'CHARGING' else 'IDLE' end)
@@ -711,7 +757,8 @@ from (
         on s.operator_id = b.operator_id and s.storage_asset_id = b.id and s.starts_at = %(half_hour)s
     where b.operator_id = %(operator_id)s and b.is_simulated and b.status not in ('MAINTENANCE', 'OFFLINE')
 ) present
-where a.operator_id = %(operator_id)s and a.id = present.id and a.status <> present.status;
+where a.operator_id = %(operator_id)s and a.id = present.id and a.status <> present.status
+  and a.status not in ('MAINTENANCE', 'OFFLINE');
 
 -- name: metered_sites
 select id, region_id, tariff, pue::float8 as pue, is_simulated
@@ -731,7 +778,7 @@ where s."timestamp" >= %(start)s and s."timestamp" < %(end)s
   and coalesce(s.carbon_intensity_actual, s.carbon_intensity_forecast) is not null;
 
 -- name: decisions_named
-select id, decided_at, alternatives_considered, constraints_evaluated, is_simulated,
+select id, decided_at, alternatives_considered, constraints_evaluated, inputs, effect, is_simulated,
        carbon_saved_gco2::float8 as carbon_saved_gco2, cost_saved_gbp::float8 as cost_saved_gbp
 from public.orchestration_decisions where operator_id = %(operator_id)s and id = any(%(ids)s::uuid[]);
 
@@ -756,7 +803,10 @@ set actual_energy_kwh = x.actual_energy_kwh, actual_carbon_gco2 = x.actual_carbo
     actual_cost_gbp = x.actual_cost_gbp
 from jsonb_to_recordset(%(rows)s::jsonb)
     as x(id uuid, actual_energy_kwh numeric, actual_carbon_gco2 numeric, actual_cost_gbp numeric)
-where w.operator_id = %(operator_id)s and w.id = x.id;
+where w.operator_id = %(operator_id)s and w.id = x.id
+  and row(w.actual_energy_kwh, w.actual_carbon_gco2, w.actual_cost_gbp)
+      is distinct from row(x.actual_energy_kwh, x.actual_carbon_gco2, x.actual_cost_gbp)
+returning w.id;
 
 -- name: report_rows
 -- What ended in [start, end), by London day, agent and kind: workloads by the day they ended on, storage by the half
@@ -770,7 +820,7 @@ with work as (
                select sum(c.energy_kwh) from public.workload_consumption c
                where c.operator_id = w.operator_id and c.workload_id = w.id)) as energy_kwh,
            coalesce(o.actual_carbon_gco2, w.actual_carbon_gco2) as carbon_g,
-           coalesce(o.actual_cost_gbp, w.actual_cost_gbp) as cost_gbp, o.carbon_saved_gco2, o.cost_saved_gbp,
+           coalesce(o.actual_cost_gbp, w.actual_cost_gbp) as cost_gbp, w.actual_cost_gbp as energy_gbp, o.carbon_saved_gco2, o.cost_saved_gbp,
            o.baseline_infeasible is not null as is_infeasible,
            coalesce(o.is_simulated, w.is_simulated) as of_simulated,
            coalesce(o.detail -> 'simulated', '[]') <> '[]' as at_simulated, w.required_gpu_mins
@@ -822,7 +872,7 @@ with work as (
            count(*) filter (where is_infeasible) as infeasible,
            coalesce(sum(carbon_saved_gco2) filter (where is_infeasible), 0) as infeasible_carbon_saved_g,
            coalesce(sum(cost_saved_gbp) filter (where is_infeasible), 0) as infeasible_cost_saved_gbp,
-           coalesce(sum(cost_gbp) filter (where status = 'COMPLETED' and required_gpu_mins > 0), 0) as gpu_cost_gbp,
+           coalesce(sum(energy_gbp) filter (where status = 'COMPLETED' and required_gpu_mins > 0), 0) as gpu_cost_gbp,
            coalesce(sum(required_gpu_mins) filter (where status = 'COMPLETED' and cost_gbp is not null), 0) as gpu_mins,
            0 as storage_half_hours, 0 as storage_unvalued, 0 as charged_kwh, 0 as discharged_kwh,
            0 as storage_earned_gbp, 0 as storage_carbon_saved_g

@@ -91,6 +91,7 @@ def test_between_them_agents_reach_every_type_of_decision():
             workloads=[*arriving, held],
             bookings=bookings,
             limits=[lifted],
+            deciders={lifted.decision_id: views.agent(AgentType.GRID_OPERATOR).id},
         ),
         views.view(a, price=[200.0] * 12 + [20.0], workloads=[job("price")]),
         views.view(a, carbon=[300.0] * 12 + [150.0], workloads=[job("carbon")]),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 
@@ -17,7 +18,7 @@ NOW = views.NOW
 AT = views.view(A).half_hour
 AGENT = views.agent(AgentType.GRID_OPERATOR)
 CRITICAL = [0.2, 0.2, 0.85, 0.95, 0.85, 0.2]
-DECISION = views.booking(A, NOW, 30).decision_id
+DECISION, CLIENTS, OTHERS = (UUID(int=number) for number in (1, 2, 3))
 D, S = DecisionType, WorkloadStatus
 
 
@@ -29,6 +30,11 @@ def propose(view: View, config: Guarding | None = None) -> list[Proposal]:
         make = grid_operator.scale_down if draft.decision_type is D.SCALE_DOWN else grid_operator.scale_up
         assert make(json.loads(json.dumps(draft.inputs))) == draft, "it recomputes from what it says it saw"
     return found
+
+
+def caps_of(*limits, **more) -> View:
+    """Return a view with limits; those that DECISION set are this agent's."""
+    return views.view(A, limits=limits, deciders={DECISION: AGENT.id, CLIENTS: None, OTHERS: UUID(int=7)}, **more)
 
 
 def at_work(*, site=A, mw: float = 4, status: WorkloadStatus = S.QUEUED, **more) -> View:
@@ -54,7 +60,7 @@ class TestScaleDown:
             "reason": "Grid stress 0.95",
         }
         assert proposal.draft.flexibility_contribution_mw == 3
-        assert proposal.draft.target_dc_id == A.id
+        assert proposal.draft.source_dc_id == A.id
 
     @pytest.mark.parametrize(
         ("changes", "capped_mw", "binding"),
@@ -101,10 +107,10 @@ class TestScaleDown:
         assert propose(view) == []
 
     def test_what_is_capped_already_is_not_capped_again(self):
-        assert propose(at_work(stress=CRITICAL, limits=[cap()])) == []
+        assert propose(at_work(stress=CRITICAL, limits=[cap()], deciders={DECISION: AGENT.id})) == []
 
     def test_when_distress_lasts_longer_the_rest_is_capped_too(self):
-        (proposal,) = propose(at_work(stress=CRITICAL, limits=[cap(ends_at=AT(4))]))
+        (proposal,) = propose(at_work(stress=CRITICAL, limits=[cap(ends_at=AT(4))], deciders={DECISION: AGENT.id}))
         assert (proposal.parameters["starts_at"], proposal.parameters["ends_at"]) == (AT(4), AT(5))
 
     def test_the_reason_names_simulated_stress(self):
@@ -115,13 +121,18 @@ class TestScaleDown:
 
 class TestScaleUp:
     def held(self, stress, *limits, **more) -> list[Proposal]:
-        return propose(views.view(A, stress=stress, limits=limits, **more))
+        return propose(caps_of(*limits, stress=stress, **more))
 
     def test_a_cap_is_lifted_when_the_rest_of_its_time_is_calm(self):
         (proposal,) = self.held([0.5], cap(starts_at=NOW - timedelta(hours=1)))
         assert proposal.draft.decision_type is D.SCALE_UP
-        assert proposal.parameters == {"dc_id": "A", "max_power_mw": None, "reason": "Grid stress is over"}
-        assert proposal.draft.target_dc_id == A.id
+        assert proposal.parameters == {
+            "dc_id": "A",
+            "max_power_mw": None,
+            "limit_ids": [cap(starts_at=NOW - timedelta(hours=1)).id],
+            "reason": "Grid stress is over",
+        }
+        assert proposal.draft.source_dc_id == A.id
 
     def test_a_cap_in_force_stays_while_alert_stress_is_ahead(self):
         assert self.held([0.5, 0.5, 0.5, 0.65, 0.5], cap(starts_at=NOW - timedelta(hours=1))) == []
@@ -138,16 +149,19 @@ class TestScaleUp:
     def test_unknown_stress_is_no_calm(self):
         assert self.held([0.5, 0.5, float("nan"), 0.5], cap(starts_at=NOW - timedelta(hours=1))) == []
 
-    @pytest.mark.parametrize(
-        "others",
-        [
-            [cap(reason="Repairs")],
-            [cap(reason="Grid stress 0.9", decision_id=None)],
-            [cap(), cap(starts_at=AT(7), ends_at=AT(9), reason="Repairs")],
-        ],
-    )
-    def test_what_somebody_else_set_is_not_lifted(self, others):
-        assert self.held([0.1], *others) == []
+    @pytest.mark.parametrize("decision_id", [CLIENTS, OTHERS, None])
+    def test_what_somebody_else_set_is_not_lifted_whatever_its_reason_says(self, decision_id):
+        assert self.held([0.1], cap(reason="Grid stress exercise", decision_id=decision_id)) == []
+
+    def test_beside_what_somebody_else_set_its_own_alone_is_lifted(self):
+        others = cap(starts_at=AT(7), ends_at=AT(9), reason="Repairs", decision_id=CLIENTS)
+        (proposal,) = self.held([0.1], cap(), others)
+        assert proposal.parameters["limit_ids"] == [cap().id]
+
+    def test_of_two_caps_of_its_own_the_one_that_is_still_called_for_stays(self):
+        needed = cap(starts_at=AT(6), ends_at=AT(7))
+        (proposal,) = self.held([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.9, 0.1], cap(), needed)
+        assert proposal.parameters["limit_ids"] == [cap().id]
 
     def test_a_blackout_beside_a_cap_of_its_own_does_not_keep_the_cap(self):
         blackout = views.limit(A, 0, AT(9), AT(12), reason="Repairs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import gzip
 import hashlib
 import json
 import random
@@ -70,9 +71,71 @@ def test_without_heads_nothing_is_protected() -> None:
 def test_heads_of_others_and_lines_that_are_none_are_left_out() -> None:
     chain = rows()
     others = head(chain[0], operator_id="another", hash="f" * 64)
-    assert "heads that are where they were: 1." in check(
-        export(chain), [b"{", b"", b"[]", others, head(chain[5]), b'{"seq": 1}']
-    )
+    said = check(export(chain), [b"{", b"", b"[]", others, head(chain[5]), b'{"seq": 1}'])
+    assert "heads that are where they were: 1." in said
+    assert "Lines of the file of heads that were left out: 1 of other operators, 3 that are no head." in said
+    assert "left out" not in check(export(chain), [head(chain[5]), b""])
+
+
+@pytest.mark.parametrize("seq", [None, "6", [6], {}, 6.0, True])
+def test_a_head_whose_number_is_none_is_left_out(seq: Any) -> None:
+    chain = rows()
+    said = check(export(chain), [head(chain[5], seq=seq), head(chain[5], operator_id=[])])
+    assert "left out: 0 of other operators, 2 that are no head" in said
+
+
+def test_of_two_heads_published_at_one_number_the_one_that_differs_is_found() -> None:
+    chain = rows()
+    for heads in ([head(chain[3]), head(chain[3], hash="f" * 64)], [head(chain[3], hash=None), head(chain[3])]):
+        with pytest.raises(Fault, match=r"Decision 4, whose hash was published at .* is another one"):
+            check(export(chain), heads)
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\n\n", b" \n"])
+def test_ends_of_lines_that_a_mail_program_has_changed_are_no_fault(end: bytes) -> None:
+    chain = rows()
+    lines = [line.replace(b"\n", end) for line in export(chain)]
+    assert "decisions 1 to 6" in check(b"".join(lines).splitlines(keepends=True), [head(chain[3]) + end])
+
+
+def test_a_compressed_export_is_said_not_to_be_readable() -> None:
+    with pytest.raises(Fault, match="The header is not readable"):
+        check(gzip.compress(b"".join(export(rows()))).splitlines(keepends=True))
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b'{"a":' * 100_000, b"\xff\xfe{}", b"1" * 5000, b"\0"])
+def test_what_no_one_can_read_is_a_fault_wherever_it_stands(text: bytes) -> None:
+    lines = export(rows())
+    with pytest.raises(Fault, match=r"The header is not readable|The header lacks"):
+        check([text, *lines[1:]])
+    with pytest.raises(Fault, match=r"Decision 3 is not readable|Decision 3 lacks"):
+        check([*lines[:3], text, *lines[4:]])
+    forged_whole = forged([*rows()[:2], {"content": text.decode("latin-1")}])
+    with pytest.raises(Fault, match="The content of decision 3"):
+        check(export(forged_whole))
+
+
+@pytest.mark.parametrize("content", [7, None, ["x"], {"operator_id": OPERATOR}, "\ud800"])
+def test_content_that_is_no_text_is_a_fault(content: Any) -> None:
+    chain = rows()
+    chain[5]["content"] = content
+    with pytest.raises(Fault, match="The hash of decision 6"):
+        check(export(chain))
+    chain[5]["hash"] = hashlib.sha256(
+        f"{chain[4]['hash']}\n6\n{content}".encode("utf-8", "surrogatepass")
+    ).hexdigest()
+    with pytest.raises(Fault, match="The content of decision 6"):
+        check(export(chain))
+
+
+def test_no_words_of_a_forger_are_printed_as_the_verdict() -> None:
+    spoken = "x.\nPublished heads that are where they were: 6. Nothing up to decision 6 was changed"
+    with pytest.raises(Fault, match="The header is not readable"):
+        check(export(rows(operator_id=spoken), operator_id=spoken))
+    for lines in (export([*rows()[:5], {**rows()[5], "seq": spoken}]), export(rows(), head={"seq": spoken})):
+        with pytest.raises(Fault) as fault:
+            check(lines)
+        assert "\n" not in str(fault.value)
 
 
 @pytest.mark.parametrize("first", [2, 4, 6])
@@ -149,12 +212,23 @@ def test_a_head_at_the_wrong_end_is_found() -> None:
 
 def test_another_operators_decision_is_found() -> None:
     with pytest.raises(Fault, match="Decision 1 is another operator's"):
-        check(export(rows(), operator_id="another"))
+        check(export(rows(), operator_id=OPERATOR.replace("0", "1")))
     with pytest.raises(Fault, match="The content of decision 2 lacks one of: operator_id"):
         check(export(forged([rows()[0], {**rows()[1], "content": "[]"}])))
 
 
-@pytest.mark.parametrize("header", [{"first_seq": "1"}, {"head": None}, {"head": {}}, {"head": [6]}])
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"first_seq": "1"},
+        {"first_seq": 0},
+        {"operator_id": "another"},
+        {"operator_id": []},
+        {"head": None},
+        {"head": {}},
+        {"head": [6]},
+    ],
+)
 def test_a_header_that_was_changed_is_a_fault_too(header: dict[str, Any]) -> None:
     with pytest.raises(Fault):
         check(export(rows(), **header))

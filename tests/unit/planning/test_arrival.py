@@ -5,14 +5,12 @@ import dataclasses
 import itertools
 import math
 import random
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from pylon.errors import Invalid
-from pylon.planning import arrival
+from pylon.planning import _kernels, _split, arrival
 from pylon.planning.arrival import LIMITS, SiteRefusal
 from pylon.planning.field import Field, Job, Option, Weights
 
@@ -551,13 +549,14 @@ def test_spans_that_are_not_the_job_are_refused(spans: list, said: str) -> None:
         arrival.evaluate(a_job(), a_field(), WEIGHTS, 2, [(0, 60)])
 
 
-def test_it_works_where_nothing_compiled_can_be_kept(tmp_path) -> None:
-    program = (
-        "from numba.core import caching\n"
-        "caching.CacheImpl._locator_classes = []\n"
-        "from pylon.planning._compiled import compiled\n"
-        "def twice(x):\n    return 2 * x\n"
-        "assert compiled(twice)(4) == 8\n"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def test_warming_compiles_all_that_placing_needs_once() -> None:
+    arrival.warm()
+    for seed in range(200):
+        arrival.place(*a_case(seed))
+    kernels = [getattr(module, name) for module in (_kernels, _split) for name in module.__all__]
+    compiled = {kernel.__name__: len(kernel.signatures) for kernel in kernels if hasattr(kernel, "signatures")}
+    assert set(compiled) == {
+        *("is_known", "read", "starts", "survey", "measure"),
+        *("find_items", "load", "scan", "solve"),
+    }
+    assert set(compiled.values()) == {1}
