@@ -12,7 +12,19 @@ from pylon.errors import Invalid
 from pylon.planning import _limits
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Field, Floats, Job, Weights
 
-__all__ = ["CELL", "NUMBERS", "SEARCH_SLACK", "SLACK", "Ask", "Cells", "Codes", "Flags", "read_field", "read_job"]
+__all__ = [
+    "CELL",
+    "NUMBERS",
+    "ROOM_SLACK",
+    "SEARCH_SLACK",
+    "SLACK",
+    "Ask",
+    "Cells",
+    "Codes",
+    "Flags",
+    "read_field",
+    "read_job",
+]
 
 Codes: TypeAlias = NDArray[np.int64]
 Flags: TypeAlias = NDArray[np.bool_]
@@ -20,6 +32,7 @@ Flags: TypeAlias = NDArray[np.bool_]
 CELL: Final = float(HALF_HOUR_MINS)
 
 SLACK: Final = 1e-9
+ROOM_SLACK: Final = 1e-6  # of a MW, a GPU, a core or a GB: what many roundings of the room may add up to
 """Rounding must not refuse what just fits."""
 SEARCH_SLACK: Final = SLACK / 2
 """The search is stricter, so that what it finds also measures so."""

@@ -21,6 +21,7 @@ from pylon.planning._ask import (
     LATEST_END_MINS,
     MAX_PRICE,
     POWER_MW,
+    ROOM_SLACK,
     SEARCH_SLACK,
     SLACK,
     STRESS_PRICE,
@@ -81,7 +82,7 @@ def read(
             need = job[resource] * pue[site] if resource == POWER_MW else job[resource]
             if need > 0:
                 for column in range(stress.size):
-                    if not need <= room[resource, site, column] + SLACK:
+                    if not need <= room[resource, site, column] + ROOM_SLACK:
                         closed_by[site, column] = _limits.POWER + resource
 
 

@@ -81,12 +81,12 @@ class Found:
 
     @property
     def cheapest(self) -> int | None:
-        """The site of the cheapest of all: of equals the one that ends first, then the lower site."""
+        """The site of the cheapest of all: of equals the one that ends first, then the origin, then the lower."""
         least = min(self.costs, default=math.inf)
         if least == math.inf:
             return None
         equal = [site for site, cost in enumerate(self.costs) if not _saves(least, cost)]
-        return min(equal, key=self.ends.__getitem__)
+        return min(equal, key=lambda site: (self.ends[site], site != self.ask.origin))
 
     def option(self, site: int | None) -> Option | None:
         """Return the best option of a site, or None without one."""

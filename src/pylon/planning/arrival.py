@@ -3,7 +3,7 @@
     cost = energy + carbon + stress + migration + wait + scarcity        (docs/concepts/arrival.md)
 
 An option is a site and a time. A job runs in one piece; an interruptible one may also run in whole half hours, of
-which the last may be used in part. Ties go to the earliest end, then to the lower site.
+which the last may be used in part. Ties go to the earliest end, then to the origin, then to the lower site.
 """
 
 from __future__ import annotations

@@ -405,11 +405,20 @@ def test_each_limit_is_named_when_it_alone_binds(limit: str, job: dict, field: d
     assert placement.baseline.refused_by == limit
 
 
-def test_without_a_difference_it_runs_at_once_at_the_lowest_site() -> None:
+@pytest.mark.parametrize(("origin", "site"), [(2, 2), (-1, 0)])
+def test_without_a_difference_it_runs_at_once_at_its_origin_or_else_the_lowest_site(origin: int, site: int) -> None:
     for interruptible in (False, True):
-        job = a_job(sites=3, origin=2, interruptible=interruptible, duration_mins=75, earliest_mins=10.0)
+        job = a_job(sites=3, origin=origin, interruptible=interruptible, duration_mins=75, earliest_mins=10.0)
         chosen = arrival.place(job, a_field(sites=3), WEIGHTS).chosen
-        assert (chosen.site, chosen.spans) == (0, ((10.0, 85.0),))
+        assert (chosen.site, chosen.spans) == (site, ((10.0, 85.0),))
+
+
+def test_room_that_was_rounded_many_times_still_takes_what_fits() -> None:
+    room = np.full((4, 1, 6), 20.0)
+    for _ in range(11):
+        room = np.round(room - 5 / 3, 9)
+    job = a_job(sites=1, origin=-1, gpus=5 / 3, it_power_mw=0.0)
+    assert arrival.place(job, a_field(sites=1, room=room), WEIGHTS).chosen is not None
 
 
 def test_moving_a_job_costs_what_it_says() -> None:
