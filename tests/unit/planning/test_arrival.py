@@ -417,7 +417,7 @@ def test_room_that_was_rounded_many_times_still_takes_what_fits() -> None:
     room = np.full((4, 1, 6), 20.0)
     for _ in range(11):
         room = np.round(room - 5 / 3, 9)
-    job = a_job(sites=1, origin=-1, gpus=5 / 3, it_power_mw=0.0)
+    job = a_job(sites=1, origin=-1, gpus=5 / 3, it_power_mw=0.0, cpu_cores=0.0, memory_gb=0.0)
     assert arrival.place(job, a_field(sites=1, room=room), WEIGHTS).chosen is not None
 
 
