@@ -48,7 +48,9 @@ Superuser = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--soak", action="store_true", help="repeat what is repeated at random as often as is published")
+    parser.addoption(
+        "--soak", action="store_true", help="repeat what is repeated at random as often as is published"
+    )
     parser.addoption(
         "--postgres",
         type=Path,

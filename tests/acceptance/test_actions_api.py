@@ -176,9 +176,9 @@ def test_a_day_in_the_life_of_a_fleet(world: World, http: httpx2.Client) -> None
     limit = done(http, "add_blackout_window", {**window, "ends_at": (starts_at + timedelta(hours=4)).isoformat()})
     done(http, "remove_blackout_window", {"limit_id": limit["changed"]["LoadLimit"][0]["id"]})
     done(http, "start_workload", {"job_id": given["job_id"]})
-    body = done(http, "complete_workload", {"job_id": given["job_id"], "energy_kwh": 301.5})
+    body = done(http, "complete_workload", {"job_id": given["job_id"], "energy_kwh": 10.5})
     assert body["changed"]["ComputeWorkload"][0]["status"] == "COMPLETED"
-    assert world.scalar("select actual_energy_kwh from compute_workloads where job_id = %s", given["job_id"]) > 301
+    assert world.scalar("select actual_energy_kwh from compute_workloads where job_id = %s", given["job_id"]) > 10
     found = http.get("/api/v1/objects/DataCentre", params={"dc_id.eq": "MINE-1"}).json()
     assert found["objects"][0]["gpu_count"] == 64
 

@@ -41,7 +41,7 @@ def test_it_prints_what_was_decided_and_why(first: Ended) -> None:
     assert "more are not shown; `pylon decide --limit N` shows N." in first.said
     assert re.search(r"\d+ decisions: .*\d+ SHIFT_REGION", first.said)
     assert re.search(r"MWh of work placed. Expected to save -?[\d,.]+ kg CO2 and GBP -?[\d,.]+ against", first.said)
-    assert "are about simulated objects: they move nothing in the real world." in first.said
+    assert "About simulated objects, so moving nothing in the real world: " in first.said
     assert "failed" not in first.said
     assert "refused" not in first.said
 

@@ -359,7 +359,7 @@ def test_what_an_owner_reports_must_be_possible(bench: Bench) -> None:
     bench.place(bench.job("j", centre, minutes=60, is_simulated=False), centre, (0, 60))
     owner = Acting(bench.database, bench.tenant.id, now=bench.at(40), views=bench.views)
     owner.do("start_workload", job_id="j", at=bench.at(0))
-    with pytest.raises(Refused, match="At most 2000.00 kWh") as caught:
+    with pytest.raises(Refused, match=r"At most 2000\.00 kWh") as caught:
         owner.do("complete_workload", job_id="j", energy_kwh=2000.01)
     assert caught.value.refusals[0]["code"] == "energy_plausible"
     owner.do("complete_workload", job_id="j", energy_kwh=2000)

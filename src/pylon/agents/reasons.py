@@ -6,7 +6,7 @@ Each figure is rounded once, when it is written; totals, savings and sentences a
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -218,7 +218,7 @@ def _inputs(case: Case) -> dict[str, Any]:
             "stress_price_gbp_mwh": case.weights.stress_price_gbp_mwh,
         },
         "standing": None if booking is None else _standing(case, booking),
-        "simulated": list(view.simulated),
+        "simulated": list(_simulated(case)),
         "missing": {
             "known_nowhere": list(case.placement.left_out),
             "half_hours_without_stress": int(np.isnan(view.field.stress).sum()),
@@ -236,6 +236,14 @@ def _standing(case: Case, booking: Booking) -> dict[str, Any]:
         "decision_id": None if booking.decision_id is None else str(booking.decision_id),
         "takes": None if taken is None else dict(zip(RESOURCES, taken, strict=True)),
     }
+
+
+def _simulated(case: Case) -> Iterator[str]:
+    """Yield what the choice rests on that Pylon made up; the site too, where a real job is to run at none there is."""
+    yield from case.view.simulated
+    chosen = case.placement.chosen
+    if chosen is not None and case.view.sites[chosen.site].is_simulated and not case.seen["is_simulated"]:
+        yield "site"
 
 
 def _constraints(case: Case) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def _totals(done: Round) -> Iterator[str]:
             "its origin and leaving storage idle."
         )
         if total.infeasible:
-            yield f"{total.infeasible:,} more could not have run now at their origin; their savings are not in that."
+            yield f"{total.infeasible:,} of those could not have run now at origin: what they save is not in that."
 
 
 def _about(decision: Taken) -> str:

@@ -23,7 +23,7 @@ from pylon.planning._ask import MAX_PRICE, VALUE, Ask, Cells, read_field, read_j
 from pylon.planning._search import Found, measured, read, search
 from pylon.planning.field import RESOURCES, Field, Job, Option, Weights
 
-__all__ = ["LIMITS", "Placement", "SiteRefusal", "evaluate", "place"]
+__all__ = ["LIMITS", "Placement", "SiteRefusal", "evaluate", "place", "warm"]
 
 LIMITS: Final = _limits.NAMES
 """What can forbid an option, in the order in which it is checked."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
-from uuid import UUID
 
 from pylon.agents import by_hand, compute_orchestrator, jobs, reasons
 from pylon.agents.contract import Span

@@ -10,7 +10,6 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.agents import reasons
-from pylon.agents.contract import Draft
 from pylon.errors import NotFound
 from pylon.ontology.enums import DecisionType
 from pylon.services.recompute_decision import recompute
@@ -134,7 +133,7 @@ def explain_decision(database: Database, operator_id: UUID, name: str) -> Explan
     with database.as_reader(operator_id) as transaction:
         row = _find(transaction, operator_id, name)
         outcome = transaction.one("outcome_of", operator_id=operator_id, id=row["id"])
-        again = recompute(transaction, operator_id, row)
+        recomputes = _recomputes(transaction, operator_id, row)
     options = row["alternatives_considered"]
     return Explanation(
         decision_id=row["decision_id"],
@@ -149,13 +148,22 @@ def explain_decision(database: Database, operator_id: UUID, name: str) -> Explan
         },
         limits=row["constraints_evaluated"].get("limits", []),
         outcome=outcome,
-        recomputes=None if again is None else _is_same(row, again),
+        recomputes=recomputes,
         is_simulated=row["is_simulated"],
     )
 
 
-def _is_same(row: Mapping[str, Any], again: Draft) -> bool:
-    """Return whether a decision made again says what was stored."""
+def _recomputes(transaction: Transaction, operator_id: UUID, row: Mapping[str, Any]) -> bool | None:
+    """Return whether the decision made again says what was stored; None where it was not worked out.
+
+    One whose input is no longer kept as it was does not: `pylon audit verify` tells more.
+    """
+    try:
+        again = recompute(transaction, operator_id, row)
+    except NotFound:
+        return False
+    if again is None:
+        return None
     stored = (
         row["decision_type"],
         row["reasoning"],

@@ -532,10 +532,7 @@ select content from public.plan_inputs where operator_id = %(operator_id)s and d
 -- name: effects_between
 -- What the decisions about workloads after one number and before another have done to the room: what each took up,
 -- and what the booking took that stood before it.
-select d.seq, d.effect, d.inputs -> 'standing' as standing,
-       (select b.effect -> 'takes' from public.orchestration_decisions b
-        where b.operator_id = d.operator_id and b.workload_id = d.workload_id and b.seq < d.seq and b.effect ? 'takes'
-        order by b.seq desc limit 1) as stood
+select d.seq, d.effect, d.inputs -> 'standing' as standing
 from public.orchestration_decisions d
 where d.operator_id = %(operator_id)s and d.workload_id is not null
   and d.seq > %(after_seq)s and d.seq < %(seq)s

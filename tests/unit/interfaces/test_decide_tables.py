@@ -142,7 +142,7 @@ def test_savings_against_a_baseline_that_was_not_possible_are_in_no_sum():
     done = a_round(turn(taken(1), broken))
     (total,) = done.totals
     assert (total.energy_kwh, total.carbon_saved_kg, total.cost_saved_gbp, total.infeasible) == (4000, 1.5, -2.5, 1)
-    assert "1 more could not have run now at their origin; their savings are not in that." in lines(done)
+    assert "1 of those could not have run now at origin: what they save is not in that." in lines(done)
 
 
 def test_refusals_failures_and_rest_are_said():

@@ -33,6 +33,7 @@ VALID: dict[str, dict[str, Any]] = {
     "fail_workload": {"job_id": "j", "reason": "disk"},
     "cancel_workload": {"job_id": "j"},
     "dispatch_storage": {"asset_id": "a", "schedule": [{"starts_at": NINE, "power_mw": -1.5}]},
+    "report_charge": {"asset_id": "a", "charge_mwh": 1.5},
     "scale_data_centre": {"dc_id": "d", "max_power_mw": None, "reason": "calm"},
     "set_data_centre_status": {"dc_id": "d", "status": "OFFLINE", "reason": "fire"},
     "add_blackout_window": {"dc_id": "d", "starts_at": NINE, "ends_at": TEN, "reason": "works"},
