@@ -62,7 +62,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def is_soak(request: pytest.FixtureRequest) -> bool:
-    """Whether tests that repeat something at random do so as often as is published (`make soak`), or fewer times."""
+    """Whether what is repeated at random is repeated as often as is published (`make soak`), or fewer times."""
     return bool(request.config.getoption("--soak"))
 
 

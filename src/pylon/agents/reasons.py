@@ -239,7 +239,7 @@ def _standing(case: Case, booking: Booking) -> dict[str, Any]:
 
 
 def _simulated(case: Case) -> Iterator[str]:
-    """Yield what the choice rests on that Pylon made up; the site too, where a real job is to run at none there is."""
+    """Yield what the choice rests on that Pylon made up; the site too, where a real job is to run at one."""
     yield from case.view.simulated
     chosen = case.placement.chosen
     if chosen is not None and case.view.sites[chosen.site].is_simulated and not case.seen["is_simulated"]:
