@@ -139,10 +139,10 @@ comment on column public.decision_outcomes.workload_id is 'The workload it place
 comment on column public.decision_outcomes.recorded_at is 'When the outcome was known';
 comment on column public.decision_outcomes.decided_energy_kwh is 'Energy expected [kWh]';
 comment on column public.decision_outcomes.decided_carbon_gco2 is 'Carbon expected [gCO2]';
-comment on column public.decision_outcomes.decided_cost_gbp is 'Energy cost expected [GBP]';
+comment on column public.decision_outcomes.decided_cost_gbp is 'Cost of energy, wear and moving, as expected [GBP]';
 comment on column public.decision_outcomes.actual_energy_kwh is 'Energy drawn [kWh]';
 comment on column public.decision_outcomes.actual_carbon_gco2 is 'Carbon emitted [gCO2]';
-comment on column public.decision_outcomes.actual_cost_gbp is 'Energy cost [GBP]';
+comment on column public.decision_outcomes.actual_cost_gbp is 'Cost of energy, wear and moving [GBP]';
 comment on column public.decision_outcomes.baseline_carbon_gco2 is 'Carbon of the baseline (run now at origin; idle), as signals turned out [gCO2]';
 comment on column public.decision_outcomes.baseline_cost_gbp is 'Energy cost of the baseline, as signals turned out [GBP]';
 comment on column public.decision_outcomes.baseline_infeasible is 'The limit that the baseline would have broken; null when none';
@@ -226,7 +226,7 @@ comment on column public.storage_dispatches.storage_asset_id is 'The asset';
 comment on column public.storage_dispatches.starts_at is 'Start of the half hour';
 comment on column public.storage_dispatches.power_mw is 'Mean power at the connection; positive discharges [MW]';
 comment on column public.storage_dispatches.decision_id is 'The SCHEDULE_DISCHARGE that set it';
-comment on column public.storage_dispatches.stored_mwh is 'Energy stored after it; null until it has been carried out [MWh]';
+comment on column public.storage_dispatches.stored_mwh is 'Energy stored after it; null until carried out or reported [MWh]';
 comment on column public.storage_dispatches.executed_at is 'When it was carried out';
 create index storage_dispatches_operator_id_decision_id_idx on public.storage_dispatches (operator_id, decision_id);
 

@@ -116,7 +116,7 @@ class StorageDispatch(Record):
         UUID, Ref("OrchestrationDecision"), Field(description="The SCHEDULE_DISCHARGE that set it")
     ]
     stored_mwh: Annotated[
-        MegawattHours | None, Field(ge=0, description="Energy stored after it; null until it has been carried out")
+        MegawattHours | None, Field(ge=0, description="Energy stored after it; null until carried out or reported")
     ] = None
     executed_at: Annotated[Instant | None, Field(description="When it was carried out")] = None
 
@@ -142,10 +142,12 @@ class DecisionOutcome(Record):
     recorded_at: Annotated[Instant, Field(description="When the outcome was known")]
     decided_energy_kwh: Annotated[KilowattHours | None, Field(ge=0, description="Energy expected")] = None
     decided_carbon_gco2: Annotated[Grams | None, Field(description="Carbon expected")] = None
-    decided_cost_gbp: Annotated[Pounds | None, Field(description="Energy cost expected")] = None
+    decided_cost_gbp: Annotated[
+        Pounds | None, Field(description="Cost of energy, wear and moving, as expected")
+    ] = None
     actual_energy_kwh: Annotated[KilowattHours | None, Field(ge=0, description="Energy drawn")] = None
     actual_carbon_gco2: Annotated[Grams | None, Field(description="Carbon emitted")] = None
-    actual_cost_gbp: Annotated[Pounds | None, Field(description="Energy cost")] = None
+    actual_cost_gbp: Annotated[Pounds | None, Field(description="Cost of energy, wear and moving")] = None
     baseline_carbon_gco2: Annotated[
         Grams | None, Field(description="Carbon of the baseline (run now at origin; idle), as signals turned out")
     ] = None

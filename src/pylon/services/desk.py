@@ -25,6 +25,7 @@ from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
 from pylon.ontology.identity import uuid7
 from pylon.ontology.types import ObjectType, Row
 from pylon.planning import arrival
+from pylon.services._carry_out import carry_out
 from pylon.services.view_fleet import Views, needs, occupy, view_fleet
 from pylon.store import log, objects
 from pylon.store.database import Database, Transaction
@@ -103,6 +104,8 @@ class Desk:
         operator_id, stamp = self.operator_id, self._stamp
         kept = None if self._is_whole else self._views.take(operator_id, stamp, self._revision - 1)
         if kept is None:
+            if self._is_whole:  # so that storage is planned from what it holds
+                carry_out(self.transaction, operator_id, self.now)
             kept = view_fleet(self.transaction, operator_id, self.now, after_seq=self._seq, whole=self._is_whole)
         for row in (*kept.sites, *kept.assets, *kept.workloads):
             self.remember(row)
