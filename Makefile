@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
-WORKERS ?= 3
+WORKERS ?= 4
 PYTEST := $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile
 
 # Your own installer's settings say where packages come from; the lock files do not.
@@ -17,7 +17,7 @@ help: ## Say what each target does.
 up: $(VENV)/.server ## Install, set everything up, load the grid and serve it on http://127.0.0.1:8000.
 	@exec $(BIN)/pylon up
 
-test: $(VENV)/.dev ## Run every test, in WORKERS=3 processes (POSTGRES=folder of programs for another PostgreSQL).
+test: $(VENV)/.dev ## Run every test, in WORKERS=4 processes (POSTGRES=folder of programs for another PostgreSQL).
 	$(PYTEST) $(if $(POSTGRES),--postgres $(POSTGRES)) tests
 
 test-unit: $(VENV)/.dev ## Run the tests that need no network, database or clock.

@@ -38,7 +38,8 @@ WARM_UP = 20
 
 BY_HAND = (
     f"select set_config('role', 'pylon_actor', true), set_config('request.jwt.claims', "
-    f"""'{{"app_metadata": {{"operator_id": "{LOCAL_OPERATOR_ID}"}}}}', true)""",
+    f"""'{{"app_metadata": {{"operator_id": "{LOCAL_OPERATOR_ID}"}}}}', true), """
+    "set_config('pylon.at_desk', 'yes', true)",
     "insert into public.compute_workloads select (jsonb_populate_record(w, jsonb_build_object("
     "'id', gen_random_uuid(), 'job_id', 'HAND-' || %(number)s))).* from public.compute_workloads w "
     "where job_id = 'BENCH-0'",

@@ -63,7 +63,9 @@ def test_where_another_process_runs_a_round_it_is_left_to_it(here: World, caplog
     runtime = here.runtime()
     holder = new_id()
     with here.database.as_ingest() as transaction:
-        assert transaction.value("take_lease", name="agents", holder=holder, now=here.now, term_s=60)
+        assert transaction.value(
+            "take_lease", name=f"agents of {here.operator_id}", holder=holder, now=here.now, term_s=60
+        )
     with caplog.at_level(logging.INFO, logger="pylon.timetable"):
         timetable._decide_and_log(runtime, "test")
     assert "another process runs a round" in caplog.text

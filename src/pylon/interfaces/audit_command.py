@@ -89,6 +89,8 @@ def _heads_of(path: Path | None, settings: Settings) -> Heads:
     if path is None and not usual.exists():
         return Heads()
     known = read_heads(path or usual)
+    if path is not None and not known.heads:
+        raise Invalid(f"--heads {path} holds no head that can be read, so nothing would be held against it.")
     if known.unreadable_lines:
         lines = ", ".join(map(str, known.unreadable_lines[:5]))
         err.print(f"[yellow]![/] {escape(str(path or usual))}: no head can be read in line {lines}", soft_wrap=True)
