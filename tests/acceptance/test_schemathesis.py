@@ -35,6 +35,6 @@ def asked(cluster, template, api) -> Iterator[httpx2.Client]:
 
 @pytest.mark.filterwarnings("ignore:Skipped test cases with unsupported payload media types")  # Parquet
 @schema.parametrize()
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_it_is_as_its_document_says(case: schemathesis.Case, asked: httpx2.Client) -> None:
     case.call_and_validate(base_url=str(asked.base_url).rstrip("/"))

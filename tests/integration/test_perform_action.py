@@ -309,7 +309,7 @@ def test_a_change_of_the_fleet_without_an_action_is_seen(here: Acting) -> None:
         }
     )
 )
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_limit_is_ever_broken(here: Acting, asked: dict[str, Any]) -> None:
     number = len(here.rows("select 1 from public.compute_workloads"))
     wait = asked.pop("wait")
