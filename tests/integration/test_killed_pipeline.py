@@ -102,17 +102,13 @@ def runs(cluster: Cluster) -> list[str]:
         return [status for (status,) in session.execute("select status from pipeline_runs order by started_at")]
 
 
-def timed(process: Nursery, job: Job) -> float:
-    began = time.monotonic()
-    process.start(job)
-    assert process.status() == 0
-    return time.monotonic() - began
-
-
 def test_after_a_kill_at_any_moment_one_clean_run_leaves_what_an_undisturbed_one_leaves(cluster, process, jobs):
     with cloned(cluster):
         before = contents(cluster)
-        duration_s = timed(process, jobs)
+        began = time.monotonic()
+        process.start(jobs)
+        assert process.status() == 0
+        duration_s = time.monotonic() - began
         expected = contents(cluster)
     changed = {table for table in expected if expected[table] != before[table]}
     assert changed >= {"grid_signals", "regional_grid_signals", "signal_vintages", "compute_workloads"}
@@ -122,10 +118,13 @@ def test_after_a_kill_at_any_moment_one_clean_run_leaves_what_an_undisturbed_one
         with cloned(cluster):
             child = process.start(jobs)
             time.sleep(duration_s * (number + draw.random()) / KILLS)
-            with suppress(ProcessLookupError):  # it was quicker than the one that was timed
+            with suppress(ProcessLookupError):  # it was quicker than those before it
                 os.kill(child, signal.SIGKILL)
-            killed += process.status() == -signal.SIGKILL
+            if process.status() == -signal.SIGKILL:
+                killed += 1
+            else:
+                duration_s *= 0.8
             run(again(jobs))
             assert contents(cluster) == expected, f"killed {number + 1} of {KILLS} through the run"
             assert "RUNNING" not in runs(cluster)
-    assert killed >= KILLS // 2, "most of them were at work when they were killed"
+    assert killed >= KILLS // 2
