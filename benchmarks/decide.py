@@ -56,10 +56,11 @@ BY_HAND = (
 
 
 def serve(pipe: Connection, home: str) -> None:
-    from pylon.interfaces import runtime
+    from pylon.interfaces import runtime, serving
     from pylon.interfaces.api_server import create_app
 
     with runtime.opened(Settings(home=Path(home), grid="simulated", schedule="off")) as here:
+        serving.warm_up()
         here.run_pipeline("command")
         listener = socket.create_server(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(create_app(here), access_log=False, log_config=None))

@@ -169,6 +169,52 @@ def test_a_transaction_that_raises_leaves_nothing(tenants: Tenants) -> None:
     assert row["name"] == agent.name
 
 
+@pytest.mark.parametrize("prepares", [False, True])
+def test_what_is_sent_is_written_in_its_order_and_what_fails_of_it_undoes_all(
+    app_dsn: str, tenants: Tenants, prepares: bool
+) -> None:
+    agent = tenants.a.whole(Agent)
+    first, second = (agent.model_copy(update={"id": UUID(int=n), "agent_id": f"SENT-{n}"}) for n in (7, 8))
+    with Database(app_dsn, pool_size=1, prepares=prepares) as database:
+
+        def send(*agents: Agent) -> None:
+            with database.as_actor(tenants.a.id, pipelined=True) as transaction:
+                for one in agents:
+                    objects.send_new(transaction, [one])
+                objects.send_changes(transaction, [first.model_copy(update={"name": "sent"})], ["name"])
+
+        def names() -> set[str]:
+            with database.as_reader(tenants.a.id) as transaction:
+                return {row["name"] for row in objects.read(transaction, Agent, operator_id=tenants.a.id)}
+
+        with pytest.raises(Conflict, match="in agents already"):
+            send(second, second)
+        assert names() == {agent.name}
+        with pytest.raises(Conflict, match="in agents already"):
+            send(second, agent.model_copy(update={"id": UUID(int=9)}))
+        assert names() == {agent.name}
+        send(first, second)
+        assert names() == {agent.name, "sent"}
+
+
+def test_waiting_tells_of_what_failed_and_counts_what_was_written(tenants: Tenants) -> None:
+    agent = tenants.a.whole(Agent)
+    with tenants.a.database.as_actor(tenants.a.id, pipelined=True) as transaction:
+        renamed = agent.model_copy(update={"name": "renamed"})
+        assert objects.change(transaction, [renamed], ["name"]) == 1
+        assert objects.change(transaction, [renamed], ["name"]) == 0
+        assert objects.read(transaction, Agent, operator_id=tenants.a.id)[0]["name"] == "renamed"
+
+    def fail() -> None:
+        with tenants.a.database.as_actor(tenants.a.id, pipelined=True) as transaction:
+            objects.send_new(transaction, [agent])
+            transaction.wait()
+            pytest.fail("the key is taken")
+
+    with pytest.raises(Conflict, match="in agents already"):
+        fail()
+
+
 def test_adding_what_is_there_adds_nothing(tenants: Tenants) -> None:
     agent = tenants.a.make(Agent)
     with tenants.a.database.as_actor(tenants.a.id) as transaction:

@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import psycopg
@@ -29,7 +29,6 @@ from pylon.services.publish_heads import PublishedHead, present_head, publish_he
 from pylon.services.verify_log import FaultKind, verify, verify_in
 from pylon.store import log
 from pylon.store.database import Database, Transaction
-from pylon.store.log import Link
 from tests.conftest import LOGIN, NOW, Tenant, new_tenant
 from tests.doubles.postgres import Cluster
 
@@ -68,9 +67,26 @@ def decision(**values: Any) -> dict[str, Any]:
     return words | values
 
 
+class Link(NamedTuple):
+    """A decision's place in its operator's log."""
+
+    seq: int
+    prev_hash: str
+    hash: str
+
+
 def append(tenant: Tenant, *decisions: dict[str, Any]) -> list[Link]:
     with tenant.database.as_actor(tenant.id) as transaction:
-        return log.append(transaction, tenant.id, decisions, now=NOW)
+        return append_in(transaction, tenant, *decisions)
+
+
+def append_in(transaction: Transaction, tenant: Tenant, *decisions: dict[str, Any]) -> list[Link]:
+    log.append(transaction, tenant.id, decisions, now=NOW)
+    query = (
+        b"select seq, prev_hash, hash from public.orchestration_decisions where operator_id = %(id)s order by seq"
+    )
+    rows = transaction.statement(query, id=tenant.id).fetchall()
+    return [Link(**row) for row in rows[len(rows) - len(decisions) :]]
 
 
 def stored(tenant: Tenant) -> list[dict[str, Any]]:
@@ -92,9 +108,9 @@ def undone(tenant: Tenant) -> Iterator[Transaction]:
 
 
 def test_each_row_is_hashed_with_its_number_its_content_and_the_hash_before_it(tenant: Tenant) -> None:
-    links = append(tenant, decision(), decision(reasoning="Grün, €5 — früh ☀"), decision())
+    append(tenant, decision(), decision(reasoning="Grün, €5 — früh ☀"), decision())
     rows = stored(tenant)
-    assert links == [Link(row["seq"], row["prev_hash"], row["hash"]) for row in rows]
+    assert len(rows) == 3
     last = GENESIS
     for number, row in enumerate(rows, 1):
         assert (row["seq"], row["prev_hash"]) == (number, last)
@@ -132,7 +148,7 @@ def test_the_content_is_every_column_and_the_columns_say_the_same(tenant: Tenant
 def test_one_by_one_or_at_once_the_chain_is_the_same(tenant: Tenant) -> None:
     decisions = [decision() for _ in range(20)]
     with undone(tenant) as transaction:
-        at_once = log.append(transaction, tenant.id, decisions, now=NOW)
+        at_once = append_in(transaction, tenant, *decisions)
     assert [link for one in decisions for link in append(tenant, one)] == at_once
 
 
@@ -200,7 +216,7 @@ def test_an_empty_batch_appends_nothing(tenant: Tenant) -> None:
 def test_an_id_is_logged_once_and_a_refused_batch_leaves_no_gap(tenant: Tenant) -> None:
     first, second = decision(), decision()
     append(tenant, first)
-    with pytest.raises(Conflict, match="duplicate key"):
+    with pytest.raises(Conflict, match="in orchestration_decisions already"):
         append(tenant, second, first)
     assert [link.seq for link in append(tenant, second)] == [2]
     assert verify(tenant.database, tenant.id).is_intact

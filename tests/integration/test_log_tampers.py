@@ -341,8 +341,10 @@ def fill(database: Database, operator_id: UUID) -> PublishedHead:
         for number in range(1, DECISIONS + 1)
     ]
     with database.as_actor(operator_id) as transaction:
-        link = log.append(transaction, operator_id, decisions, now=NOW)[PUBLISHED - 1]
-    return PublishedHead(operator_id=operator_id, seq=link.seq, hash=link.hash, exported_at=NOW)
+        log.append(transaction, operator_id, decisions, now=NOW)
+        published = transaction.one("hashes_at", operator_id=operator_id, seqs=[PUBLISHED])
+    assert published
+    return PublishedHead(operator_id=operator_id, **published, exported_at=NOW)
 
 
 def test_random_tampers_are_all_found_against_the_last_published_head(kept: Kept, is_soak: bool) -> None:

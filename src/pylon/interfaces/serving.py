@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import logging
 import signal
 import socket
@@ -77,12 +78,17 @@ def serve(runtime: Runtime, listener: socket.socket, on_ready: Callable[[str], N
 
 
 def warm_up() -> None:
-    """Have the planner's machine code made, or loaded, while everything else starts."""
+    """Have the planner's machine code made, or loaded, while everything else starts.
+
+    What is in memory then stays: looking through all of it for garbage would hold up an answer for 100 ms.
+    """
 
     def work() -> None:
         from pylon.planning import arrival  # half a second to import
 
         arrival.warm()
+        gc.collect()
+        gc.freeze()
 
     threading.Thread(target=work, name="warm-up", daemon=True).start()
 

@@ -19,15 +19,18 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-__all__ = ["canonical_bytes", "digest"]
+__all__ = ["canonical_bytes", "digest", "holds_nul"]
 
+_NUL = r"\u0000"
+_UNESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _WHOLE_LIMIT = 2.0**53  # above it a float no longer tells one integer from the next
 
 
@@ -50,6 +53,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_bytes(value)).hexdigest()
 
 
+def holds_nul(document: str) -> bool:
+    """Return whether a text in a JSON document has the character U+0000, which PostgreSQL does not store."""
+    return _NUL in document and _UNESCAPED_NUL.search(document) is not None
+
+
 class _Refused(Exception):
     """A value has no canonical form. Never leaves this module; its path is put together on the way out."""
 
@@ -61,31 +69,18 @@ class _Refused(Exception):
 
 def _plain(value: Any) -> Any:
     """Return `value` in what JSON has: dict, list, str, int, float, bool and None."""
+    write = _WRITERS.get(type(value))
+    return _plain_of_subclass(value) if write is None else write(value)
+
+
+def _plain_of_subclass(value: Any) -> Any:
     if isinstance(value, Enum):
         return _plain(value.value)
-    if isinstance(value, str):
-        return _text(value)
-    if value is None or isinstance(value, int):
-        return value
     if isinstance(value, Mapping):
         return _object(value)
-    if isinstance(value, list | tuple):
-        return _items(value)
-    return _scalar(value)
-
-
-def _scalar(value: Any) -> str | int | float:
-    match value:
-        case float():
-            return _number(value)
-        case Decimal():
-            return _fixed_point(value)
-        case datetime():
-            return _instant(value)
-        case date():
-            return value.isoformat()
-        case UUID():
-            return str(value)
+    for kind, write in _WRITERS.items():
+        if isinstance(value, kind):
+            return write(value)
     raise _Refused(TypeError, f"{type(value).__name__} has no canonical form")
 
 
@@ -95,20 +90,23 @@ def _object(value: Mapping[Any, Any]) -> dict[str, Any]:
         word = _key(key)
         if word in plain:
             raise _Refused(ValueError, f"two keys are written {word!r}")
-        plain[word] = _step(f".{word}", item)
+        try:
+            plain[word] = _plain(item)
+        except _Refused as refused:
+            refused.steps.append(f".{word}")
+            raise
     return plain
 
 
 def _items(values: Sequence[Any]) -> list[Any]:
-    return [_step(f"[{position}]", item) for position, item in enumerate(values)]
-
-
-def _step(step: str, value: Any) -> Any:
+    plain: list[Any] = []
     try:
-        return _plain(value)
+        for value in values:
+            plain.append(_plain(value))
     except _Refused as refused:
-        refused.steps.append(step)
+        refused.steps.append(f"[{len(plain)}]")
         raise
+    return plain
 
 
 def _key(key: Any) -> str:
@@ -144,3 +142,24 @@ def _instant(value: datetime) -> str:
     if value.utcoffset() is None:
         raise _Refused(ValueError, f"{value.isoformat()} has no time zone")
     return value.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+_WRITERS: Final[Mapping[type, Callable[[Any], Any]]] = {
+    str: _text,
+    type(None): _as_it_is,
+    bool: _as_it_is,
+    int: _as_it_is,
+    float: _number,
+    dict: _object,
+    list: _items,
+    tuple: _items,
+    Decimal: _fixed_point,
+    datetime: _instant,  # before date, which it is too
+    date: date.isoformat,
+    UUID: str,
+}
+"""How a value of each type is written; one of a subclass as the first type here that it is."""

@@ -78,6 +78,7 @@ class Desk:
             _found(transaction, call.founds)
         entered = transaction.one("enter_operator", operator_id=call.operator_id, now=call.now)
         assert entered is not None  # noqa: S101  the statement returns its row
+        self._stamp = (floor(call.now), entered["latest_run"], entered["centres"], entered["how_many"])
         self.transaction = transaction
         self.operator_id = call.operator_id
         self.now = call.now
@@ -101,8 +102,8 @@ class Desk:
     @cached_property
     def view(self) -> View:
         """What agents decide on, with whatever has been booked here so far."""
-        operator_id, stamp = self.operator_id, self._stamp
-        kept = None if self._is_whole else self._views.take(operator_id, stamp, self._revision - 1)
+        operator_id = self.operator_id
+        kept = None if self._is_whole else self._views.take(operator_id, self._stamp, self._revision - 1)
         if kept is None:
             if self._is_whole:  # so that storage is planned from what it holds
                 carry_out(self.transaction, operator_id, self.now)
@@ -110,6 +111,10 @@ class Desk:
         for row in (*kept.sites, *kept.assets, *kept.workloads):
             self.remember(row)
         return replace(kept, now=self.now)
+
+    def look(self) -> None:
+        """Read the view, and with it every data centre, if that has not been done."""
+        assert self.view is not None  # noqa: S101  making it is what is wanted
 
     def new_id(self) -> UUID:
         """Return a new id of version 7."""
@@ -225,18 +230,18 @@ class Desk:
     # ---- the end
 
     def flush(self) -> None:
-        """Write everything. Raises `Conflict` when an id that was to be new is taken."""
+        """Send everything. Raises `Conflict`, here or at the commit, when an id that was to be new is taken."""
         self._add_new()
         log.append(self.transaction, self.operator_id, [*map(self._row_of, self.decided)], now=self.now)
         operator_id = self.operator_id
         if self._unplaced:
-            self.transaction.run("unplace", operator_id=operator_id, workload_ids=list(self._unplaced))
-        self._must_be_new([row for rows in self._placed.values() for row in rows])
+            self.transaction.send("unplace", operator_id=operator_id, workload_ids=list(self._unplaced))
+        objects.send_new(self.transaction, [row for rows in self._placed.values() for row in rows])
         self._schedule()
         self._add_new(after_decisions=True)
         self._change_known()
         if acted := {decision.agent_id for decision in self.decided if decision.agent_id is not None}:
-            self.transaction.run("agents_acted", operator_id=operator_id, agent_ids=list(acted), now=self.now)
+            self.transaction.send("agents_acted", operator_id=operator_id, agent_ids=list(acted), now=self.now)
 
     def keep(self) -> None:
         """After the commit: leave the view, as it is now, to the next one at this operator's desk."""
@@ -248,11 +253,6 @@ class Desk:
             self._views.pass_on(self.operator_id, self._revision)
 
     # ---- inside
-
-    @cached_property
-    def _stamp(self) -> tuple[Any, ...]:
-        stamp = self.transaction.one("fleet_stamp", operator_id=self.operator_id)
-        return (floor(self.now), *(stamp or {}).values())
 
     @property
     def _bookings(self) -> dict[UUID, Booking]:
@@ -317,11 +317,7 @@ class Desk:
         new = [row for row in self.changed.values() if row.id not in self._stored]
         for kind in dict.fromkeys(map(type, new)):
             if _names_a_decision(kind) is after_decisions:
-                self._must_be_new([row for row in new if type(row) is kind])
-
-    def _must_be_new(self, rows: Sequence[Row]) -> None:
-        if objects.add_missing(self.transaction, rows) != len(rows):
-            raise Conflict(f"A {type(rows[0]).__name__} of this id is there already. Nothing was changed.")
+                objects.send_new(self.transaction, [row for row in new if type(row) is kind])
 
     def _change_known(self) -> None:
         old = [row for row in self.changed.values() if row.id in self._stored]
@@ -330,7 +326,7 @@ class Desk:
             names = [spec.name for spec in columns.of(kind) if not spec.is_secret]
             names = [name for name in names if any(self._differs(row, name) for row in rows)]
             if names := [name for name in names if name != "updated_at"]:
-                objects.change(self.transaction, rows, names)
+                objects.send_changes(self.transaction, rows, names)
 
     def _differs(self, row: ObjectType, name: str) -> bool:
         return bool(getattr(row, name) != getattr(self._stored[row.id], name))
@@ -339,13 +335,13 @@ class Desk:
         """Write each asset's new schedule in the place of what it was to do from there on."""
         for asset_id in dict.fromkeys(row.storage_asset_id for row in self._dispatches):
             rows = [row for row in self._dispatches if row.storage_asset_id == asset_id]
-            self.transaction.run(
+            self.transaction.send(
                 "unschedule",
                 operator_id=self.operator_id,
                 asset_id=asset_id,
                 start=min(row.starts_at for row in rows),
             )
-            self._must_be_new(rows)
+            objects.send_new(self.transaction, rows)
 
 
 Handler = Callable[[Desk, Any, Asked], None]
@@ -379,11 +375,12 @@ def opened(
     """Open a desk, write what was done at it when the block ends, and commit; a dry run is written and undone."""
     _compiled()  # once a process, and while nobody waits for the operator
     try:
-        with database.as_actor(call.operator_id) as transaction:
+        with database.as_actor(call.operator_id, pipelined=True) as transaction:
             desk = Desk(transaction, views, call, whole=whole)
             yield desk
             desk.flush()
             if dry_run:
+                transaction.wait()
                 raise _Undone
     except _Undone:
         return

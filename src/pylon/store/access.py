@@ -115,7 +115,9 @@ def opened(
         else:
             _insist_on_schema(access)
         revive = access.server.ensure_running if access.server else lambda: None
-        with Database(access.login, pool_size=settings.pool_size, before_connecting=revive) as database:
+        with Database(
+            access.login, pool_size=settings.pool_size, before_connecting=revive, prepares=access.is_embedded
+        ) as database:
             yield access, database
 
 

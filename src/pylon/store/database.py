@@ -1,13 +1,13 @@
 """Connections: a pool, and transactions that run as one of the database's roles and never as the login.
 
-Nothing here needs a session to keep its state, so a transaction pooler may stand in between: no prepared
-statements, no session settings, `set_config(..., true)` inside the transaction only.
+Nothing here needs a session to keep its state, so a transaction pooler may stand in between: no session settings,
+`set_config(..., true)` inside the transaction only, and prepared statements only where it is said that none does.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 from uuid import UUID
 
@@ -23,6 +23,9 @@ from pylon.store.queries import QUERIES
 __all__ = ["Database", "Transaction", "json_text"]
 
 _POOL_WAIT_S = 10.0
+_ONLY_WHEN_TOLD = 2**31
+"""How often a statement is run before it is prepared by itself. One that reads `*` would fail after a migration; one
+that reads much is planned better with its parameters. So only what is told to be prepared is."""
 _ONE_MOMENT = IsolationLevel.REPEATABLE_READ
 """What a reader's queries all see: one moment, so that a pipeline run is seen whole or not at all."""
 
@@ -30,9 +33,12 @@ _ONE_MOMENT = IsolationLevel.REPEATABLE_READ
 class Transaction:
     """One open transaction; runs the named queries of queries.sql."""
 
-    def __init__(self, connection: psycopg.Connection[dict[str, Any]]) -> None:
-        """Wrap a connection inside its transaction."""
+    def __init__(
+        self, connection: psycopg.Connection[dict[str, Any]], pipeline: psycopg.Pipeline | None = None
+    ) -> None:
+        """Wrap a connection inside its transaction, and the pipeline it is in."""
         self._connection = connection
+        self._pipeline = pipeline
 
     def all(self, query: str, /, **values: Any) -> list[dict[str, Any]]:
         """Return every row of the named query."""
@@ -49,11 +55,29 @@ class Transaction:
 
     def run(self, query: str, /, **values: Any) -> int:
         """Run the named query and return how many rows it wrote."""
-        return self._connection.execute(QUERIES[query], values).rowcount
+        return self.statement(QUERIES[query], **values).rowcount
+
+    def send(self, query: str, /, **values: Any) -> None:
+        """Run the named query, without waiting where the transaction is pipelined.
+
+        If it fails, that is raised by what next waits for an answer, at the latest by the commit.
+        """
+        self.send_statement(QUERIES[query], **values)
 
     def statement(self, text: bytes, /, **values: Any) -> psycopg.Cursor[dict[str, Any]]:
         """Run a statement that another module of this room has made from the ontology."""
-        return self._connection.execute(text, values)
+        cursor = self._connection.execute(text, values)
+        self.wait()
+        return cursor
+
+    def send_statement(self, text: bytes, /, **values: Any) -> None:
+        """Run such a statement as `send` does."""
+        self._connection.execute(text, values, prepare=True)
+
+    def wait(self) -> None:
+        """Wait for what was sent; raise what failed of it."""
+        if self._pipeline:
+            self._pipeline.sync()
 
 
 class Database:
@@ -66,9 +90,11 @@ class Database:
         pool_size: int,
         statement_timeout_s: float = 30.0,
         before_connecting: Callable[[], None] = lambda: None,
+        prepares: bool = False,
     ) -> None:
         """Open a pool of at most `pool_size` connections; each statement may take `statement_timeout_s`.
 
+        With `prepares` what is sent often is planned once a connection: for a server with no pooler before it.
         `before_connecting` is called before each new connection: the embedded server comes back there after it
         was stopped or killed. Raises `StoreUnavailable` when the database cannot be reached.
         """
@@ -78,7 +104,11 @@ class Database:
             min_size=1,
             max_size=pool_size,
             timeout=_POOL_WAIT_S,
-            kwargs={"autocommit": True, "prepare_threshold": None, "row_factory": dict_row},
+            kwargs={
+                "autocommit": True,
+                "prepare_threshold": _ONLY_WHEN_TOLD if prepares else None,
+                "row_factory": dict_row,
+            },
             connection_class=_connection_after(before_connecting),
             check=ConnectionPool.check_connection,
             open=False,
@@ -118,9 +148,9 @@ class Database:
             yield transaction
 
     @contextmanager
-    def as_actor(self, operator_id: UUID) -> Iterator[Transaction]:
-        """Open a transaction that may write one operator's rows."""
-        with self._transaction("pylon_actor", operator_id) as transaction:
+    def as_actor(self, operator_id: UUID, *, pipelined: bool = False) -> Iterator[Transaction]:
+        """Open a transaction that may write one operator's rows; `pipelined`, what is sent is not waited for."""
+        with self._transaction("pylon_actor", operator_id, pipelined=pipelined) as transaction:
             yield transaction
 
     @contextmanager
@@ -143,14 +173,16 @@ class Database:
         *,
         isolation: IsolationLevel | None = None,
         statement_timeout_s: float | None = None,
+        pipelined: bool = False,
     ) -> Iterator[Transaction]:
         claims = "" if operator_id is None else _claims(role, operator_id)
         timeout_ms = str(int((statement_timeout_s or self._statement_timeout_s) * 1000))
         with reported(), self._pool.connection() as connection:
             connection.isolation_level = isolation
-            with connection.transaction():
-                connection.execute(QUERIES["become"], {"role": role, "claims": claims, "timeout_ms": timeout_ms})
-                yield Transaction(connection)
+            with connection.pipeline() if pipelined else nullcontext() as pipeline, connection.transaction():
+                whom = {"role": role, "claims": claims, "timeout_ms": timeout_ms}
+                connection.execute(QUERIES["become"], whom, prepare=True)
+                yield Transaction(connection, pipeline)
 
 
 def _connection_after(step: Callable[[], None]) -> type[psycopg.Connection[dict[str, Any]]]:

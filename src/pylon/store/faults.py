@@ -59,7 +59,11 @@ def _translate_refusal(error: psycopg.errors.IntegrityError, said: str) -> Pylon
     """Tell apart the rules a write may break: a key that is taken, a row still named, a row not there, a check."""
     detailed = f"{said}. {error.diag.message_detail or ''}".strip()
     match error:
-        case psycopg.errors.UniqueViolation() | psycopg.errors.RestrictViolation():
+        case psycopg.errors.UniqueViolation():
+            table, key = error.diag.table_name, error.diag.constraint_name
+            known = error.diag.message_detail or ""  # row security keeps it back
+            return Conflict(f"What was to be new is in {table} already, by {key}. {known}".strip())
+        case psycopg.errors.RestrictViolation():
             return Conflict(detailed)
         case psycopg.errors.ForeignKeyViolation():
             # Before PostgreSQL 18, removing what is still named elsewhere has this code too.

@@ -6,9 +6,7 @@ The application makes a decision's canonical text here; PostgreSQL fills the col
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,40 +15,27 @@ from pydantic import ValidationError
 
 from pylon.errors import Invalid
 from pylon.ontology.agency import OrchestrationDecision
-from pylon.ontology.canonical import canonical_bytes
+from pylon.ontology.canonical import canonical_bytes, holds_nul
 from pylon.store.database import Transaction, json_text
 
-__all__ = ["Link", "append"]
+__all__ = ["append"]
 
 _UNPLACED = {"seq": 1, "content": "", "prev_hash": "", "hash": ""}
 """What stands for a decision's place in the log until the database has settled it."""
 
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """A decision's place in its operator's log."""
-
-    seq: int
-    prev_hash: str
-    hash: str
-
 
 def append(
     transaction: Transaction, operator_id: UUID, decisions: Sequence[Mapping[str, Any]], *, now: datetime
-) -> list[Link]:
-    """Append decisions to the operator's log, in this order, and return where each stands.
+) -> None:
+    """Append decisions to the operator's log, in this order, without waiting where the transaction is pipelined.
 
     A decision is the columns of an `OrchestrationDecision` by name, but for `operator_id` and its place in the log;
     what has a default may be left out. The operator's chain stays locked until the transaction ends.
     Raises `Invalid`, naming what does not fit, and `Conflict` when an id is taken.
     """
-    if not decisions:
-        return []
-    contents = [_content({**decision, "operator_id": operator_id}) for decision in decisions]
-    rows = transaction.all("append_decisions", operator_id=operator_id, contents=json_text(contents), now=now)
-    return [Link(**row) for row in rows]
+    if decisions:
+        contents = [_content({**decision, "operator_id": operator_id}) for decision in decisions]
+        transaction.send("append_decisions", operator_id=operator_id, contents=json_text(contents), now=now)
 
 
 def _content(decision: Mapping[str, Any]) -> str:
@@ -64,7 +49,7 @@ def _content(decision: Mapping[str, Any]) -> str:
         raise Invalid(f"The decision {name} cannot be logged: {'; '.join(faults)}.") from None
     except (TypeError, ValueError) as fault:
         raise Invalid(f"The decision {name} cannot be logged: {fault}.") from None
-    if _NUL.search(content):
+    if holds_nul(content):
         raise Invalid(
             f"The decision {name} cannot be logged: a text in it contains the character U+0000, which PostgreSQL "
             "does not store. Leave it out."

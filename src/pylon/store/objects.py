@@ -12,15 +12,15 @@ from pylon.ontology import columns
 from pylon.ontology.types import Row, Scope
 from pylon.store.database import Transaction, json_text
 
-__all__ = ["add_missing", "change", "count", "find", "read", "tally"]
+__all__ = ["add_missing", "change", "count", "find", "read", "send_changes", "send_new", "tally"]
 
 
 def add_missing(transaction: Transaction, rows: Sequence[Row]) -> int:
     """Insert the rows (all of one type) whose keys are not there yet, and return how many were."""
     if not rows:
         return 0
-    payload = json_text([row.model_dump(mode="json") for row in rows])
-    return transaction.statement(_insert(type(rows[0])), rows=payload).rowcount
+    text = _insert(type(rows[0])) + b" on conflict do nothing"
+    return transaction.statement(text, rows=_payload(rows)).rowcount
 
 
 def change(transaction: Transaction, rows: Sequence[Row], names: Sequence[str]) -> int:
@@ -31,18 +31,19 @@ def change(transaction: Transaction, rows: Sequence[Row], names: Sequence[str]) 
     """
     if not rows:
         return 0
-    row_type = type(rows[0])
-    table, compared = row_type.table, [_column(row_type, name) for name in names]
-    written = [*compared, '"updated_at"'] if "updated_at" in row_type.model_fields else compared
-    text = (
-        f"update public.{table.name} t set {', '.join(f'{name} = x.{name}' for name in written)} "  # noqa: S608
-        f"from jsonb_populate_recordset(null::public.{table.name}, %(rows)s::jsonb) x "
-        f"where t.id = x.id and t.{table.tenant_column} = x.{table.tenant_column} "
-        f"and row({', '.join(f't.{name}' for name in compared)}) "
-        f"is distinct from row({', '.join(f'x.{name}' for name in compared)})"
-    )
-    payload = json_text([row.model_dump(mode="json") for row in rows])
-    return transaction.statement(text.encode(), rows=payload).rowcount
+    return transaction.statement(_change(type(rows[0]), tuple(names)), rows=_payload(rows)).rowcount
+
+
+def send_new(transaction: Transaction, rows: Sequence[Row]) -> None:
+    """Insert the rows (all of one type), without waiting. One whose key is taken makes the transaction fail."""
+    if rows:
+        transaction.send_statement(_insert(type(rows[0])), rows=_payload(rows))
+
+
+def send_changes(transaction: Transaction, rows: Sequence[Row], names: Sequence[str]) -> None:
+    """Do what `change` does, without waiting."""
+    if rows:
+        transaction.send_statement(_change(type(rows[0]), tuple(names)), rows=_payload(rows))
 
 
 def find(
@@ -122,12 +123,28 @@ def tally(
     return transaction.statement(text.encode(), operator_id=operator_id, **values).fetchall()
 
 
+def _payload(rows: Sequence[Row]) -> str:
+    return json_text([row.model_dump(mode="json") for row in rows])
+
+
 @cache
 def _insert(row_type: type[Row]) -> bytes:
     name = f"public.{row_type.table.name}"
     return (
-        f"insert into {name} select * from jsonb_populate_recordset(null::{name}, %(rows)s::jsonb) "  # noqa: S608
-        "on conflict do nothing"
+        f"insert into {name} select * from jsonb_populate_recordset(null::{name}, %(rows)s::jsonb)"  # noqa: S608
+    ).encode()
+
+
+@cache
+def _change(row_type: type[Row], names: tuple[str, ...]) -> bytes:
+    table, compared = row_type.table, [_column(row_type, name) for name in names]
+    written = [*compared, '"updated_at"'] if "updated_at" in row_type.model_fields else compared
+    return (
+        f"update public.{table.name} t set {', '.join(f'{name} = x.{name}' for name in written)} "  # noqa: S608
+        f"from jsonb_populate_recordset(null::public.{table.name}, %(rows)s::jsonb) x "
+        f"where t.id = x.id and t.{table.tenant_column} = x.{table.tenant_column} "
+        f"and row({', '.join(f't.{name}' for name in compared)}) "
+        f"is distinct from row({', '.join(f'x.{name}' for name in compared)})"
     ).encode()
 
 

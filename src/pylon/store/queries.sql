@@ -473,18 +473,17 @@ order by seq limit %(limit)s;
 
 -- name: enter_operator
 -- Locks the operator until the transaction ends: its actions are performed one after another. The revision grows, so
--- that whoever kept something of the operator in memory knows whether anything has been done since.
+-- that whoever kept something of the operator in memory knows whether anything has been done since. It does not when
+-- signals come in or a data centre is changed: the rest of the row does (and see 85_desk.sql). That rest is of the
+-- moment before the wait for the lock; who changed anything in that time has counted the revision up.
 insert into public.chain_heads as h (operator_id, seq, hash, revision, updated_at)
 values (%(operator_id)s, 0, repeat('0', 64), 1, %(now)s)
 on conflict (operator_id) do update set revision = h.revision + 1, updated_at = %(now)s
-returning h.seq, h.hash, h.revision, set_config('pylon.at_desk', 'yes', true) as at_desk;
-
--- name: fleet_stamp
--- What changes when signals come in or a data centre does; the rest counts the revision up (85_desk.sql).
-select (select r.id from public.pipeline_runs r where r.status in ('SUCCEEDED', 'PARTIAL')
-        order by r.finished_at desc, r.id desc limit 1) as latest_run,
-       (select max(d.updated_at) from public.data_centres d where d.operator_id = %(operator_id)s) as centres,
-       (select count(*) from public.data_centres d where d.operator_id = %(operator_id)s) as how_many;
+returning h.seq, h.revision, set_config('pylon.at_desk', 'yes', true) as at_desk,
+    (select r.id from public.pipeline_runs r where r.status in ('SUCCEEDED', 'PARTIAL')
+     order by r.finished_at desc, r.id desc limit 1) as latest_run,
+    (select max(d.updated_at) from public.data_centres d where d.operator_id = %(operator_id)s) as centres,
+    (select count(*) from public.data_centres d where d.operator_id = %(operator_id)s) as how_many;
 
 -- name: placed_work
 -- Where and when the work that has not ended runs, or is to run; a job placed by hand has a start and a duration only.
@@ -508,10 +507,23 @@ where operator_id = %(operator_id)s and status not in ('COMPLETED', 'FAILED', 'C
 order by created_at, id;
 
 -- name: schedules_ahead
-select storage_asset_id, starts_at, power_mw::float8 as power_mw
+select storage_asset_id, starts_at, power_mw::float8 as power_mw, decision_id
 from public.storage_dispatches
 where operator_id = %(operator_id)s and starts_at >= %(start)s
 order by storage_asset_id, starts_at;
+
+-- name: storage_schedules
+-- Each asset, or the one called `asset_id`, with each half hour from `start` on in which it is to do something; one
+-- row with nulls for an asset without any.
+select a.id, a.asset_id, a.status::text as status, a.capacity_mwh::float8 as capacity_mwh,
+       a.current_charge_mwh::float8 as charge_mwh, a.is_simulated, s.starts_at, s.power_mw::float8 as power_mw,
+       d.decision_id, coalesce(d.inputs -> 'simulated', '[]') as simulated
+from public.storage_assets a
+left join public.storage_dispatches s
+    on s.operator_id = a.operator_id and s.storage_asset_id = a.id and s.starts_at >= %(start)s
+left join public.orchestration_decisions d on d.operator_id = s.operator_id and d.id = s.decision_id
+where a.operator_id = %(operator_id)s and (%(asset_id)s::text is null or a.asset_id = %(asset_id)s)
+order by a.asset_id, a.id, s.starts_at;
 
 -- name: limits_ahead
 select id, operator_id, data_centre_id, starts_at, ends_at, max_power_mw::float8 as max_power_mw, reason, decision_id,
@@ -819,10 +831,11 @@ with work as (
            coalesce(o.actual_carbon_gco2, w.actual_carbon_gco2) as carbon_g,
            coalesce(o.actual_cost_gbp, w.actual_cost_gbp) as cost_gbp, w.actual_cost_gbp as energy_gbp, o.carbon_saved_gco2, o.cost_saved_gbp,
            o.baseline_infeasible is not null as is_infeasible,
-           coalesce(o.is_simulated, w.is_simulated) as of_simulated,
+           coalesce(o.is_simulated, w.is_simulated or (w.started_at is not null and h.is_simulated), false) as of_simulated,
            coalesce(o.detail -> 'simulated', '[]') <> '[]' as at_simulated, w.required_gpu_mins
     from public.compute_workloads w
     left join public.decision_outcomes o on o.operator_id = w.operator_id and o.workload_id = w.id
+    left join public.data_centres h on h.operator_id = w.operator_id and h.id = w.host_dc_id
     left join lateral (
         select x.agent_id, x.decided_at from public.orchestration_decisions x
         where x.operator_id = w.operator_id and x.workload_id = w.id
