@@ -14,6 +14,7 @@ tenants        operators A and B, stored, with `make` for rows of any type
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -58,6 +59,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FOLDER",
         help="folder of the PostgreSQL programs to test against (default: the embedded server's)",
     )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse two tests of one name: the workers of a run would carry out one of them, and count one."""
+    twice = [name for name, times in Counter(item.nodeid for item in items).items() if times > 1]
+    if twice:
+        raise pytest.UsageError(f"Tests of the same name: {', '.join(twice)}. Give each a name of its own.")
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,9 @@ The HTTP status is data here; only `pylon.interfaces` sends it.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
 
 __all__ = [
     "Conflict",
@@ -33,6 +35,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "TooCostly",
+    "why_invalid",
 ]
 
 
@@ -189,3 +192,68 @@ class TooCostly(RequestError):
 
     code = "too_costly"
     status = 422
+
+
+_NUMBER: Final = "must be a number"
+_WHOLE: Final = "must be a whole number"
+_TEXT: Final = "must be text"
+_YES_OR_NO: Final = "must be true or false"
+_ADDRESS: Final = "must be an address, such as https://example.org"
+_ID: Final = "must be an id (a UUID)"
+
+_WHYS: Final[Mapping[str, str | Callable[[Mapping[str, Any]], str]]] = {
+    "missing": "is required",
+    "extra_forbidden": "is not known here",
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_parsing_size": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_type": _NUMBER,
+    "float_parsing": _NUMBER,
+    "decimal_type": _NUMBER,
+    "decimal_parsing": _NUMBER,
+    "finite_number": "must be a finite number",
+    "bool_type": _YES_OR_NO,
+    "bool_parsing": _YES_OR_NO,
+    "string_type": _TEXT,
+    "string_unicode": _TEXT,
+    "uuid_type": _ID,
+    "uuid_parsing": _ID,
+    "list_type": "must be a list",
+    "dict_type": "must be an object",
+    "model_type": "must be an object",
+    "model_attributes_type": "must be an object",
+    "enum": lambda of: f"must be {_unquoted(of['expected'])}",
+    "literal_error": lambda of: f"must be {_unquoted(of['expected'])}",
+    "greater_than": lambda of: f"must be more than {of['gt']}",
+    "greater_than_equal": lambda of: f"must be {of['ge']} or more",
+    "less_than": lambda of: f"must be less than {of['lt']}",
+    "less_than_equal": lambda of: f"must be {of['le']} or less",
+    "string_too_short": lambda of: f"must have at least {_count(of['min_length'], 'character')}",
+    "string_too_long": lambda of: f"must have at most {_count(of['max_length'], 'character')}",
+    "too_short": lambda of: f"must have at least {_count(of['min_length'], 'item')}",
+    "url_type": _ADDRESS,
+    "url_parsing": _ADDRESS,
+    "url_scheme": lambda of: f"must begin with {_unquoted(of['expected_schemes'])}, as https://example.org does",
+    "too_long": lambda of: f"must have at most {_count(of['max_length'], 'item')}",
+}
+_SHOULD: Final = re.compile(r"^(Input|Value|String|List|Dictionary) should")
+
+
+def why_invalid(fault: Mapping[str, Any]) -> str:
+    """Return why a value is not valid, as what it must be, from one fault of a pydantic `ValidationError`.
+
+    `fault` has the `type`, the `msg` and the `ctx` that pydantic gives it; messages of our own come out unchanged.
+    """
+    why = _WHYS.get(fault["type"])
+    if why is None:
+        return _SHOULD.sub("must", fault["msg"].removeprefix("Value error, "))
+    return why if isinstance(why, str) else why(fault["ctx"])
+
+
+def _unquoted(expected: str) -> str:
+    return expected.replace("'", "")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

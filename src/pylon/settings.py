@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import AliasChoices, Field, HttpUrl, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from pylon.errors import Invalid
+from pylon.errors import Invalid, why_invalid
 
 __all__ = ["Settings", "load", "misspelt", "variable"]
 
@@ -144,4 +144,4 @@ def _explain(fault: object) -> str:
     assert isinstance(fault, dict)  # noqa: S101  pydantic's own shape
     name = str(fault["loc"][0])
     env = name if name not in Settings.model_fields else variable(name)
-    return f"{env}={fault['input']!r} is not valid: {fault['msg']}. `pylon settings` lists every setting."
+    return f"{env}={fault['input']!r} is not valid: it {why_invalid(fault)}. `pylon settings` lists every setting."

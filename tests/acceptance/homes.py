@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pylon.store import embedded
 from tests.acceptance.support import until
+from tests.doubles.postgres import databases_folder
 
 __all__ = ["left_of", "new_home"]
 
@@ -19,7 +20,7 @@ __all__ = ["left_of", "new_home"]
 def new_home() -> Iterator[Path]:
     # Not tmp_path: that is closed to the account the server runs as when the tests run as root, and its path is
     # too long for a socket on some systems.
-    folder = Path(tempfile.mkdtemp(prefix="pylon-test-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="pylon-test-", dir=databases_folder()))
     folder.chmod(0o755)
     try:
         yield folder / "home"

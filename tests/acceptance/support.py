@@ -47,7 +47,7 @@ __all__ = [
     "until",
 ]
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 NOBODY = "http://127.0.0.1:1"
 """Where nothing answers: the address of an API that a test has no use for."""
@@ -142,7 +142,7 @@ def new_world(cluster: Cluster, template: str, name: str, api: StandIn, **settin
     cluster.create(name, template)
     try:
         with Database(cluster.dsn(name, "pylon_app"), pool_size=6) as database:
-            words: dict[str, Any] = {"http_attempts": 1, "http_timeout_s": 5.0, "schedule": "off"}
+            words: dict[str, Any] = {"http_attempts": 1, "http_timeout_s": 20.0, "schedule": "off"}
             words |= {"neso_url": NOBODY, "elexon_url": NOBODY, **settings}
             yield World(
                 cluster=cluster,

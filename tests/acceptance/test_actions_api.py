@@ -218,7 +218,7 @@ def test_a_body_that_makes_no_sense_is_refused_in_words(http: httpx2.Client, bod
 
 def test_a_thousand_and_one_jobs_are_too_many(http: httpx2.Client, world: World) -> None:
     body = problem(asked(http, "submit_workloads", {"workloads": [job(world)] * 1001}), 422, "invalid")
-    assert "at most 1000 items" in body["detail"]
+    assert "at most 1,000 items" in body["detail"]
     huge = {"workloads": [job(world, job_id="x" * 100) for _ in range(10_000)]}
     problem(asked(http, "submit_workloads", huge), 413, "too_large")
 

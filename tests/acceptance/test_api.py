@@ -35,6 +35,7 @@ ENDPOINTS = (
     "/api/v1/report",
     "/api/v1/signals",
     "/api/v1/sources",
+    "/api/v1/storage/schedules",
 )
 """What can be read without saying more; tests of their own ask the others."""
 
@@ -189,15 +190,16 @@ def test_an_endpoint_that_is_only_written_to_does_not_offer_to_be_read(http):
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("hours=0", "query.hours: Input should be greater than or equal to 1"),
-        ("hours=49", "query.hours: Input should be less than or equal to 48"),
-        ("window_hours=soon", "query.window_hours: Input should be a valid integer"),
+        ("hours=0", "hours '0' is not valid: it must be 1 or more"),
+        ("hours=49", "hours '49' is not valid: it must be 48 or less"),
+        ("window_hours=soon", "window_hours 'soon' is not valid: it must be a whole number"),
     ],
 )
 def test_a_parameter_out_of_range_is_told_the_range(http, query, says):
     said = problem(http.get(f"/api/v1/market/catalog?{query}"), 422, "invalid")
     assert says in said["detail"]
-    assert said["faults"][0]["where"] in says
+    assert said["faults"][0]["where"] == f"query.{says.partition(' ')[0]}"
+    assert said["faults"][0]["why"] in says
 
 
 def test_a_body_that_is_no_json_is_told_the_type(http):

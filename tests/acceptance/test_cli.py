@@ -275,14 +275,14 @@ def test_the_life_of_an_embedded_database():
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("PYLON_PORT", "abc", "valid integer"),
-        ("PYLON_PORT", "65536", "less than or equal to 65535"),
-        ("PYLON_GRID", "maybe", "'auto', 'real' or 'simulated'"),
-        ("PYLON_SYNTHETIC", "perhaps", "'on' or 'off'"),
-        ("PYLON_SEED", "-1", "greater than or equal to 0"),
-        ("PYLON_HTTP_TIMEOUT_S", "0", "greater than 0"),
-        ("PYLON_CARBON_INTENSITY_URL", "not a url", "valid URL"),
-        ("PYLON_POOL_SIZE", "0", "greater than or equal to 1"),
+        ("PYLON_PORT", "abc", "must be a whole number"),
+        ("PYLON_PORT", "65536", "must be 65535 or less"),
+        ("PYLON_GRID", "maybe", "must be auto, real or simulated"),
+        ("PYLON_SYNTHETIC", "perhaps", "must be on or off"),
+        ("PYLON_SEED", "-1", "must be 0 or more"),
+        ("PYLON_HTTP_TIMEOUT_S", "0", "must be more than 0"),
+        ("PYLON_CARBON_INTENSITY_URL", "not a url", "must be an address, such as https://example.org"),
+        ("PYLON_POOL_SIZE", "0", "must be 1 or more"),
     ],
 )
 def test_a_setting_that_does_not_fit_is_named_with_what_is_valid(here, tmp_path, name, value, says):

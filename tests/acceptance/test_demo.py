@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pylon.interfaces import demo
+from pylon.interfaces import demo, demo_command
 from pylon.interfaces.demo import DrivenClock, Step
 from pylon.interfaces.runtime import Runtime
 from pylon.ontology.calendar import HALF_HOUR
@@ -123,6 +123,22 @@ def test_the_report_adds_up_and_the_log_is_intact(day: Day) -> None:
     assert checked.decisions == sum(len(step.decisions) for step in day.steps) > 20
 
 
+def test_its_line_of_progress_says_what_the_report_says(day: Day) -> None:
+    (total,) = report(day.runtime.database, day.runtime.operator_id, NOW).totals
+    said = demo_command.progress_line(day.steps)
+    assert f"{total.completed} done: {total.energy_kwh / 1000:,.1f} MWh, " in said
+    assert f"{total.carbon_saved_g / 1_000_000:,.1f} t CO2 saved" in said
+    assert total.energy_kwh > 0
+
+
+def test_it_says_what_storage_held_before_and_after(day: Day) -> None:
+    mine = f"operator_id = '{day.runtime.operator_id}'"
+    ((held,),) = day.select(f"select sum(current_charge_mwh) from storage_assets where {mine}")
+    first, line = day.steps[0].began_with_mwh, demo.storage_line(day.steps)
+    assert 0 < first != float(held)
+    assert f"{first:,.1f} MWh at the start and {held:,.1f} MWh at the end ({float(held) - first:+,.1f})" in line
+
+
 def test_all_of_it_is_labelled_simulated(day: Day) -> None:
     for table in ("orchestration_decisions", "decision_outcomes", "compute_workloads", "data_centres"):
         assert day.select(f"select distinct is_simulated from {table}") == [(True,)], table
@@ -141,12 +157,20 @@ def test_the_command_makes_its_own_database_and_shows_a_day() -> None:
         # A database that is set is not the demo's to use: this one could not even be reached.
         settings = {
             "PYLON_HOME": str(home),
-            "COLUMNS": "140",
+            "COLUMNS": "80",
             "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
         }
         ended = ran("demo", "--hours", "1", "--fast", patience_s=PATIENCE_S, **settings)
         assert ended.code == 0, ended.said
-        for said in ("Simulated: a made-up grid", "Decisions:", "Workloads that ended", "intact.", "simulated"):
+        shown = (
+            "Simulated: a made-up grid",
+            "Decisions:",
+            "Workloads that ended",
+            "Storage held",
+            "intact.",
+            "simulated",
+        )
+        for said in shown:
             assert said in ended.said, said
         assert f"PYLON_HOME={home / 'demo'} PYLON_GRID=simulated pylon serve" in ended.said
         assert len(re.findall(r"D-\d{6} [A-Z_]+:", ended.said)) >= 1
@@ -155,4 +179,4 @@ def test_the_command_makes_its_own_database_and_shows_a_day() -> None:
         assert verified.code == 0, verified.said
         printed = ran("report", "--csv", patience_s=PATIENCE_S, **own)
         assert {row["kind"] for row in csv.DictReader(io.StringIO(printed.out))} == {"simulated"}
-        until(lambda: not left_of(Path(home / "demo")), patience_s=10)
+        until(lambda: not left_of(Path(home / "demo")))

@@ -69,3 +69,9 @@ def test_the_site_is_held_back_and_let_go(answers: list[dict[str, Any]]) -> None
     assert [one["decisions"][0]["decision_type"] for one in (down, up)] == ["SCALE_DOWN", "SCALE_UP"]
     (closed,) = named(answers, "set_data_centre_status")
     assert closed["changed"]["DataCentre"][0]["status"] == "MAINTENANCE"
+
+
+def test_the_schedules_of_the_batteries_are_listed(answers: list[dict[str, Any]]) -> None:
+    (listed,) = [answer["schedules"] for answer in answers if "schedules" in answer]
+    assert listed
+    assert all(one["asset_id"] and one["is_simulated"] for one in listed)

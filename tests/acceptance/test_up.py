@@ -113,7 +113,7 @@ def test_it_says_each_step_as_it_goes(cold):
 def test_ctrl_c_ends_it_in_order_and_leaves_no_process(cold, home):
     code, said = cold[2]
     assert (code, said.strip()) == (0, "Stopped.")
-    until(lambda: not left_of(home), patience_s=6)
+    until(lambda: not left_of(home))
 
 
 def test_a_second_up_is_warm_and_goes_on_where_the_first_ended(cold, home):
@@ -129,7 +129,7 @@ def test_a_second_up_is_warm_and_goes_on_where_the_first_ended(cold, home):
     for kind in ("DataCentre", "StorageAsset", "Agent"):
         assert state["objects"][kind] == first["objects"][kind]
     assert (code, said.strip()) == (0, "Stopped.")
-    until(lambda: not left_of(home), patience_s=6)
+    until(lambda: not left_of(home))
 
 
 def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path):
@@ -150,4 +150,4 @@ def test_interrupted_on_the_way_up_it_leaves_no_process(home):
         out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "Traceback" not in out + err
-    until(lambda: not left_of(home), patience_s=6)
+    until(lambda: not left_of(home))

@@ -69,14 +69,14 @@ def test_a_server_that_is_not_there_is_said_to_be_so() -> None:
 
 
 def test_a_statement_that_takes_too_long_is_stopped(app_dsn: str) -> None:
-    with Database(app_dsn, pool_size=1, statement_timeout_s=0.1) as database:
+    with Database(app_dsn, pool_size=1, statement_timeout_s=0.5) as database:
         with pytest.raises(StoreUnavailable, match="gave up after its time limit"), database.as_anyone() as reading:
             reading.statement(b"select pg_sleep(30)")
         assert regions(database) == 17
 
 
 def test_the_time_limit_ends_with_its_transaction(app_dsn: str) -> None:
-    with Database(app_dsn, pool_size=1, statement_timeout_s=0.1) as database:
+    with Database(app_dsn, pool_size=1, statement_timeout_s=0.5) as database:
         regions(database)
         with database._pool.connection() as connection:
             assert connection.execute("show statement_timeout").fetchone() == {"statement_timeout": "0"}

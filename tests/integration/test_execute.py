@@ -17,9 +17,11 @@ from pylon.ontology import actions
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import DataCentreStatus, StorageStatus, WorkloadStatus
 from pylon.ontology.fleet import DataCentre
-from pylon.services import desk
+from pylon.ontology.object_sets import Query, Sort
+from pylon.services import desk, search_objects
 from pylon.services.execute import Executed, execute
 from pylon.services.perform_action import CLIENT, HANDLERS
+from pylon.services.report import Kind, report
 from pylon.store import objects
 from tests.conftest import Superuser, Tenants
 from tests.doubles.acting import Acting
@@ -364,6 +366,38 @@ def test_what_an_owner_reports_must_be_possible(bench: Bench) -> None:
     assert caught.value.refusals[0]["code"] == "energy_plausible"
     owner.do("complete_workload", job_id="j", energy_kwh=2000)
     assert bench.one(JOB, "j")[0] == "COMPLETED"
+
+
+def test_a_real_job_at_a_simulated_site_is_labelled_whoever_runs_it(bench: Bench) -> None:
+    """Pylon runs it, or its owner says that it has; either way nothing was computed, and nobody could miss that."""
+    made_up, real = bench.centre("SIM", pue=1.0), bench.centre("REAL", pue=1.0, is_simulated=False)
+    owner = Acting(bench.database, bench.tenant.id, now=bench.at(0), views=bench.views)
+    for name, centre in (("left alone", made_up), ("said done", made_up), ("real", real)):
+        bench.place(bench.job(name, centre, minutes=60, is_simulated=False), centre, (0, 60), is_simulated=False)
+    started = owner.do("start_workload", job_id="said done")
+    assert (
+        "Pylon ends it when its time is over, if you do not"
+        in started.changed["ComputeWorkload"][0]["status_reason"]
+    )
+    owner.do("start_workload", job_id="real")
+    owner.now = bench.at(30)
+    owner.do("complete_workload", job_id="said done", energy_kwh=400)
+    run(bench, 61)
+    owner.now = bench.at(61)
+    owner.do("complete_workload", job_id="real", at=bench.at(60))
+    run(bench, 120)
+    labels = dict(bench.select("select job_id, status_reason from compute_workloads where status = 'COMPLETED'"))
+    made_up_label = "Ran at a simulated site: nothing was computed, and its actual_* are simulated."
+    assert labels == {"left alone": made_up_label, "said done": made_up_label, "real": None}
+    jobs = Query(ComputeWorkload, sort=(Sort("job_id"),), select=("job_id", "actual_energy_kwh"))
+    page = search_objects.search(bench.database, bench.tenant.id, jobs, cursor_key=b"key")
+    assert [one["actual_energy_kwh"] for one in page.objects] == [1000.0, 1000.0, 400.0]
+    assert (page.simulated, page.contains_simulated) == (2, True)
+    told = report(bench.database, bench.tenant.id, bench.at(120))
+    assert {total.kind: (total.completed, total.energy_kwh) for total in told.totals} == {
+        Kind.REAL: (1, 1000),
+        Kind.SIMULATED: (2, 1400),
+    }
 
 
 def own(bench: Bench, job: ComputeWorkload, **values: Any) -> None:

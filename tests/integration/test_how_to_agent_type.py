@@ -79,7 +79,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iter
 def run(root: Path, dsn: str, command: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(root / "src"), "DATABASE_URL": dsn}
-    environment |= {"PYLON_HOME": str(root / "home"), "PYTHONDONTWRITEBYTECODE": "1", "COLUMNS": "200"}
+    environment |= {"PYLON_HOME": str(root / "home"), "COLUMNS": "200"}
     done = subprocess.run(
         ["sh", "-euc", command], cwd=root, env=environment, capture_output=True, text=True, check=False, timeout=180
     )

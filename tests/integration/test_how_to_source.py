@@ -93,7 +93,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory, cluster: Cluster) -> Iter
 def run(root: Path, dsn: str, command: str, closed: str) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "PYTHONPATH": str(root / "src"), "DATABASE_URL": dsn}
-    environment |= {"PYLON_HOME": str(root / "home"), "PYTHONDONTWRITEBYTECODE": "1", "PYLON_SYNTHETIC": "off"}
+    environment |= {"PYLON_HOME": str(root / "home"), "PYLON_SYNTHETIC": "off"}
     # The other APIs are not there: what answers at this address knows none of their paths.
     environment |= {f"PYLON_{api}_URL": f"{closed}/none" for api in ("CARBON_INTENSITY", "NESO", "ELEXON")}
     environment |= {"PYLON_HTTP_ATTEMPTS": "1"}

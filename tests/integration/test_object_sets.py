@@ -163,6 +163,10 @@ def is_simulated(stored: Stored, name: str, row: Row) -> bool:
         regional = [one for one in stored.rows["RegionalGridSignal"] if one["id"] == row["regional_signal_id"]]
         labels = [one["provenance"].get("mix") for one in national] + [one["data_source"] for one in regional]
         return "simulated" in labels
+    if name == "ComputeWorkload" and row["started_at"] is not None:
+        hosts = [one for one in stored.rows["DataCentre"] if one["id"] == row["host_dc_id"]]
+        if any(one["is_simulated"] for one in hosts):
+            return True
     labels = [row.get("data_source"), *row.get("provenance", {}).values()]
     return bool(row.get("is_simulated")) or "simulated" in labels
 

@@ -67,7 +67,7 @@ def kept(world: World, report: RunReport) -> RunReport:
     ],
 )
 def test_what_one_source_cannot_give_keeps_no_other_from_being_stored(world, api, answer, says):
-    world = world.with_settings(http_timeout_s=0.4)
+    world = world.with_settings(http_timeout_s=1.5)
     api.answer(answer, times=None, path="/intensity/2")  # the national paths, and not the factors
     report = world.run(sources=SMALL)
     assert report.status is RunStatus.PARTIAL

@@ -257,7 +257,8 @@ def test_a_plan_that_was_cut_short_is_set_beside_what_it_expected_till_then(benc
 def test_a_dispatch_is_settled_against_idling_when_its_last_half_hour_is_done(bench: Bench) -> None:
     bench.signals(price={0: 20.0, 1: 20.0, 2: 150.0}, carbon={12: 100})
     asset = bench.battery("B")
-    decision = bench.schedule(asset, [-4, 0, 3], carbon_saved_gco2=-50, cost_saved_gbp=150)
+    expected = {"chosen": {"carbon_gco2": 50, "cost_gbp": -150}}  # of which 40 more than a plan that stood
+    decision = bench.schedule(asset, [-4, 0, 3], cost_saved_gbp=40, alternatives_considered=expected)
     assert settled(bench, 89) == 0
     assert settled(bench, 90) == 1
     cost = 2 * 20 - 1.5 * 150 + 1.5 * 5

@@ -46,11 +46,11 @@ def test_the_first_of_two_names_wins(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "why"),
     [
-        ("PYLON_PORT", "80000", "less than or equal to 65535"),
-        ("PYLON_PORT", "http", "valid integer"),
-        ("PYLON_GRID", "fake", "'auto', 'real' or 'simulated'"),
-        ("PYLON_SEED", "-1", "greater than or equal to 0"),
-        ("PYLON_CARBON_INTENSITY_URL", "ftp://here", "URL scheme should be 'http' or 'https'"),
+        ("PYLON_PORT", "80000", "it must be 65535 or less"),
+        ("PYLON_PORT", "http", "it must be a whole number"),
+        ("PYLON_GRID", "fake", "it must be auto, real or simulated"),
+        ("PYLON_SEED", "-1", "it must be 0 or more"),
+        ("PYLON_CARBON_INTENSITY_URL", "ftp://here", "must begin with http or https"),
     ],
 )
 def test_what_is_not_valid_is_named_with_what_is(

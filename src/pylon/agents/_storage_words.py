@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from pylon.agents._words import listed
 from pylon.agents.jobs import instant, moment
 from pylon.ontology.calendar import HALF_HOUR
 
@@ -18,12 +19,15 @@ def occasion(seen: Document, options: Document) -> str | None:
     """Return why the asset is decided about now; None when there is no need."""
     config, standing = seen["config"], seen["standing"]
     if standing is None:
-        return "It had no schedule."
+        by_hand = seen.get("by_hand")
+        return f"It had no schedule{'' if by_hand is None else ' after the one set by hand'}."
     renewal = timedelta(hours=min(config["renew_within_hours"], config["horizon_hours"] / 2))
     if moment(standing["ends_at"]) - moment(seen["now"]) <= renewal:
-        return f"Its schedule ended on {_time(standing['ends_at'])}."
+        return f"Its schedule ends on {_time(standing['ends_at'])}: this one takes its place."
     gain = options["standing"]["total_gbp"] - options["chosen"]["total_gbp"]
-    return f"Its schedule is now worth GBP {gain:,.2f} less than this one." if gain > config["churn_gbp"] else None
+    if gain <= config["churn_gbp"]:
+        return None
+    return f"Its schedule is now worth GBP {gain:,.2f} less than this one, which takes its place."
 
 
 def saved(options: Document, figure: str, places: int) -> float | None:
@@ -34,14 +38,16 @@ def saved(options: Document, figure: str, places: int) -> float | None:
 
 def sentences(seen: Document, limits: Document, options: Document) -> Iterator[str]:
     """Yield what is to be done and what it saves, then what a reader should know of it."""
-    yield f"Until {_time(_ends_at(seen))} it {_plan(options)}."
+    if (by_hand := seen.get("by_hand")) is not None:
+        yield f"It keeps to the schedule set by hand until {_time(by_hand['ends_at'])}."
+    yield f"Until {_time(_ends_at(seen))} it {_plan(seen, options)}."
     if limits["starts_outside_band"]:
         least, most = (limit["value"] for limit in limits["limits"] if limit["limit"] in ("min_mwh", "max_mwh"))
         yield f"It is led back into its band of {least:,.1f} to {most:,.1f} MWh first."
     if seen["missing"]["known_nowhere"]:
-        yield f"Known nowhere and so in no sum: {_listed(seen['missing']['known_nowhere'])}."
+        yield f"Known nowhere and so in no sum: {listed(seen['missing']['known_nowhere'])}."
     if seen["simulated"]:
-        yield f"Rests on simulated {_listed(seen['simulated'])}."
+        yield f"Rests on simulated {listed(seen['simulated'])}."
     if not limits["is_exact"]:
         yield "The search ended at its limit of steps: a better plan may exist."
 
@@ -50,7 +56,7 @@ def _ends_at(seen: Document) -> str:
     return instant(moment(seen["starts_at"]) + len(seen["stress"]) * HALF_HOUR)
 
 
-def _plan(options: Document) -> str:
+def _plan(seen: Document, options: Document) -> str:
     chosen = options["chosen"]
     moves = [
         f"{verb} {chosen[f'{done}_mwh']:,.1f} MWh" + ("" if price is None else f" at GBP {price:,.2f}/MWh")
@@ -58,27 +64,26 @@ def _plan(options: Document) -> str:
         for price in [chosen[f"{done}_at_gbp_mwh"]]
         if chosen[f"{done}_mwh"]
     ]
-    if not moves:
-        return "stays idle: nothing in sight pays for its losses and wear"
-    return f"{' and '.join(moves)}; {_savings(options)}"
+    done = " and ".join(moves) or "stays idle: nothing in sight pays for its losses and wear"
+    return f"{done}; {_savings(seen, options)}" if moves or seen["standing"] is not None else done
 
 
-def _savings(options: Document) -> str:
-    """Return what the choice saves against idling, and the sum that made it the choice."""
-    chosen, cost, carbon = options["chosen"], saved(options, "cost_gbp", 2), saved(options, "carbon_gco2", 2)
+def _savings(seen: Document, options: Document) -> str:
+    """Return what the choice saves against the baseline, and the sum that made it the choice."""
+    chosen, baseline = options["chosen"], options["baseline"]
+    cost, carbon = saved(options, "cost_gbp", 2), saved(options, "carbon_gco2", 2)
     parts = []
     if cost is not None:
         parts.append(f"{'saves' if cost >= 0 else 'costs'} GBP {abs(cost):,.2f} after wear")
     if carbon is not None:
         parts.append(f"{'avoids' if carbon >= 0 else 'emits'} {abs(carbon) / 1000:,.1f} kg CO2")
-    terms = [f"{name.removesuffix('_gbp')} {-cost:+,.2f}" for name, cost in chosen["terms"].items() if cost]
-    worth = f"in all it is worth GBP {-chosen['total_gbp'] + 0.0:,.2f} ({', '.join(terms)})"
-    return f"against idling that {' and '.join(parts)}; {worth}"
-
-
-def _listed(words: list[str]) -> str:
-    *most, last = words
-    return f"{', '.join(most)} and {last}" if most else last
+    if abs(more := chosen["stored_mwh"] - baseline["stored_mwh"]) >= 0.05:
+        parts.append(f"leaves {abs(more):,.1f} MWh {'more' if more > 0 else 'less'} in store")
+    gains = {name: baseline["terms"][name] - cost for name, cost in chosen["terms"].items() if cost is not None}
+    terms = [f"{name.removesuffix('_gbp')} {gain:+,.2f}" for name, gain in gains.items() if abs(gain) >= 0.005]
+    worth = f"in all it is worth GBP {baseline['total_gbp'] - chosen['total_gbp'] + 0.0:,.2f}"
+    than = "idling" if seen["standing"] is None else "following the schedule that stood, and then idling,"
+    return f"against {than} that {listed(parts)}; {worth} ({', '.join(terms) or 'under GBP 0.01 in each'})"
 
 
 def _time(text: str) -> str:

@@ -72,9 +72,7 @@ def chosen(
         "decision_type": decision_type.value,
         "why": why,
         "data_centre_id": None if place is None else str(place[0]),
-        "spans": None
-        if place is None
-        else [{"starts_at": jobs.instant(s.starts_at), "ends_at": jobs.instant(s.ends_at)} for s in place[1]],
+        "spans": None if place is None else [jobs.interval(span.starts_at, span.ends_at) for span in place[1]],
     }
     seen = jobs.describe(view, workload, config) if place is None else _described(view, workload, config)
     case = reasons.consider(view, seen, config.weights, booking=view.bookings.get(workload.id))
@@ -92,7 +90,8 @@ def _draft(case: reasons.Case, choice: Mapping[str, Any]) -> Draft:
     if choice["data_centre_id"] is not None:
         spans = [Span(jobs.moment(span["starts_at"]), jobs.moment(span["ends_at"])) for span in choice["spans"]]
         site = _site(case.view, UUID(choice["data_centre_id"]))
-        option = arrival.evaluate(case.job, case.view.field, case.weights, site, _minutes(case.view, spans))
+        job = jobs.read(case.view, case.seen)  # by hand it may wait, whatever the planner would have
+        option = arrival.evaluate(job, case.view.field, case.weights, site, _minutes(case.view, spans))
     draft = reasons.draft_of(replace(case, placement=replace(case.placement, chosen=option)))
     inputs = {**draft.inputs, "by_hand": dict(choice)}
     reasoning = headline(draft.decision_type, inputs, draft.constraints, draft.alternatives)
@@ -119,7 +118,7 @@ def _cheaper(case: reasons.Case, option: Option) -> Iterator[str]:
 
 
 def _described(view: View, workload: ComputeWorkload, config: Placing) -> dict[str, Any]:
-    return {**jobs.describe(view, workload, config), "value_gbp": None}
+    return {**jobs.describe(view, workload, config), "value_gbp": None, "value_by": None}
 
 
 def _site(view: View, data_centre_id: UUID) -> int:

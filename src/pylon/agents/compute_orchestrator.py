@@ -70,7 +70,7 @@ def _without_booking(case: Case, draft: Draft) -> Proposal:
         given = {"job_id": job_id, "price_gbp": draft.constraints["price_to_fit_gbp"]}
         return Proposal(action="negotiate_workload", parameters=given, draft=draft, doing=AgentStatus.NEGOTIATING)
     if draft.decision_type is DecisionType.REJECT_WORKLOAD:
-        given = {"job_id": job_id, "reason": draft.reasoning.partition(".")[0][:200]}
+        given = {"job_id": job_id, "reason": draft.reasoning.partition(". ")[0].removesuffix(".")[:200]}
         return Proposal(action="reject_workload", parameters=given, draft=draft)
     waits_for = case.verdict.waits_for
     given = {"job_id": job_id, "deferred_by": None if waits_for == "room" else str(waits_for).upper()}

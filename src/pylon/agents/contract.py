@@ -15,7 +15,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 import pylon.agents
-from pylon.errors import Invalid, NotFound
+from pylon.errors import Invalid, NotFound, why_invalid
 from pylon.ontology.agency import Agent
 from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.compute import ComputeWorkload
@@ -51,6 +51,8 @@ class Scheduled:
 
     starts_at: datetime
     power_mw: float
+    is_by_hand: bool = False
+    """Whether a client set it, and not an agent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +91,7 @@ class View:
     limits: tuple[LoadLimit, ...] = ()
     """Load limits that hold now or later."""
     deciders: Mapping[UUID, UUID | None] = dataclasses.field(default_factory=dict)
-    """By decision that set one of the limits: the agent that made it, None for a client's own."""
+    """By decision that set one of the limits or schedules: the agent that made it, None for a client's own."""
     simulated: tuple[str, ...]
     """Which of the quantities (carbon, price, stress) rest on simulated values in any half hour."""
     digest: str
@@ -180,7 +182,8 @@ class Program:
             return self.config.model_validate(dict(given))
         except ValidationError as error:
             faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors(include_url=False)
+                f"{'.'.join(map(str, fault['loc']))} {why_invalid(fault)}"
+                for fault in error.errors(include_url=False)
             )
             valid = ", ".join(self.config.model_fields)
             raise Invalid(f"The config of a {self.agent_type} is not valid: {faults}. Valid: {valid}.") from None

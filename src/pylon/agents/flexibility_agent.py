@@ -180,7 +180,12 @@ def _movable(
     field = view.field
     for workload, booking in sorted(booked, key=lambda one: one[0].id):
         site, mwh = view.site(booking.data_centre_id), _mwh_within(view, workload, booking, columns)
-        if mwh <= 0 or site is None or view.sites[site].status is not DataCentreStatus.ACTIVE:
+        if (
+            mwh <= 0
+            or site is None
+            or not jobs.may_wait(workload)
+            or view.sites[site].status is not DataCentreStatus.ACTIVE
+        ):
             continue
         ask = _ask(view, workload, booking, site, config)
         if ask is None:

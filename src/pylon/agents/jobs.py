@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
@@ -16,7 +16,7 @@ from pydantic import field_validator
 from pylon.agents.contract import Booking, Config, View
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import WorkloadUrgency
-from pylon.planning.field import HALF_HOUR_MINS, Field, Floats, Job, Weights
+from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Field, Floats, Job, Weights
 
 __all__ = [
     "Placing",
@@ -25,8 +25,10 @@ __all__ = [
     "describe",
     "full_second",
     "instant",
+    "interval",
     "job_of",
     "latest_end",
+    "may_wait",
     "moment",
     "needs",
     "occupy",
@@ -77,6 +79,11 @@ def latest_end(workload: ComputeWorkload) -> datetime | None:
     return min((end for end, _ in _ends(workload)), default=None)
 
 
+def may_wait(workload: ComputeWorkload) -> bool:
+    """Return whether the workload may wait for a better time: all but a CRITICAL one that does not say how long."""
+    return workload.urgency is not WorkloadUrgency.CRITICAL or bool(_ends(workload))
+
+
 def describe(view: View, workload: ComputeWorkload, config: Placing) -> dict[str, Any]:
     """Return everything that the planner is to see of a workload, in plain values: the decision keeps this."""
     now = full_second(view.now)
@@ -84,6 +91,8 @@ def describe(view: View, workload: ComputeWorkload, config: Placing) -> dict[str
     end, by = min(ends)
     it_mw = float(workload.power_kw) / 1000
     it_mwh = it_mw * workload.duration_mins / 60
+    value, value_by = _value(workload, config, it_mwh)
+    fits = any(_fits(view, site, it_mw, workload) for site in range(len(view.sites)))
     origin = None if workload.origin_dc_id is None else view.site(workload.origin_dc_id)
     return {
         "job_id": workload.job_id,
@@ -94,6 +103,8 @@ def describe(view: View, workload: ComputeWorkload, config: Placing) -> dict[str
         "earliest": instant(now),
         "latest_end": instant(end),
         "latest_end_by": by,
+        "ends": {by: instant(end) for end, by in ends},
+        "may_wait": may_wait(workload),
         "duration_mins": workload.duration_mins,
         "interruptible": workload.interruptible,
         "it_power_mw": round(it_mw, 9),
@@ -102,13 +113,15 @@ def describe(view: View, workload: ComputeWorkload, config: Placing) -> dict[str
         "memory_gb": workload.required_memory_gb or 0,
         "carbon_cap_gco2_kwh": workload.carbon_cap_gco2,
         "max_price_gbp": _number(workload.max_price_gbp),
-        "value_gbp": _value(workload, config, it_mwh),
+        "value_gbp": value,
+        "value_by": value_by,
         "migration_gbp": float(workload.migration_cost_gbp),
         "wait_gbp_per_hour": round(config.delay_gbp_mwh_hour[workload.urgency] * it_mwh, 9),
         "origin": None if origin is None else view.sites[origin].dc_id,
         "origin_data_centre_id": None if origin is None else str(workload.origin_dc_id),
         "allowed_region_ids": workload.allowed_region_ids,
-        "fits_some_site": any(_fits(view, site, it_mw, workload) for site in range(len(view.sites))),
+        "fits_some_site": fits,
+        "short_of": [] if fits else list(_short_of(view, workload, it_mw)),
         "is_simulated": workload.is_simulated,
     }
 
@@ -187,6 +200,11 @@ def instant(at: datetime) -> str:
     return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat()}Z"
 
 
+def interval(starts_at: datetime, ends_at: datetime) -> dict[str, str]:
+    """Return a stretch of time as documents have it."""
+    return {"starts_at": instant(starts_at), "ends_at": instant(ends_at)}
+
+
 def moment(text: str) -> datetime:
     """Return the moment that `instant` wrote."""
     return datetime.fromisoformat(text)
@@ -210,21 +228,53 @@ def _ends(workload: ComputeWorkload) -> list[tuple[datetime, str]]:
 
 def _fits(view: View, row: int, it_mw: float, workload: ComputeWorkload) -> bool:
     """Return whether a site that the workload allows could hold it if nothing else ran there."""
-    site, allowed = view.sites[row], workload.allowed_region_ids
-    gpus = (workload.required_gpu_mins or 0) / workload.duration_mins
-    wanted = (gpus, workload.required_cpu_cores or 0, workload.required_memory_gb or 0)
-    there = (site.gpu_count, site.cpu_cores, site.memory_gb)
-    return (
-        (allowed is None or view.regions[row] in allowed)
-        and it_mw * float(site.pue) <= float(site.total_capacity_mw - site.base_load_mw)
-        and all(has is None or wants <= has for wants, has in zip(wanted, there, strict=True))
+    return _allows(view, row, workload) and all(
+        wants <= has for wants, has in zip(_wants(workload, it_mw), _has(view, row), strict=True)
     )
 
 
-def _value(workload: ComputeWorkload, config: Placing, it_mwh: float) -> float | None:
+def _short_of(view: View, workload: ComputeWorkload, it_mw: float) -> Iterator[dict[str, Any]]:
+    """Yield each resource of which no site that the workload allows has enough, with the site that has most."""
+    rows = [row for row in range(len(view.sites)) if _allows(view, row, workload)]
+    if not rows:
+        return
+    for number, wants in enumerate(_wants(workload, it_mw)):
+        largest = max(rows, key=lambda row: _has(view, row)[number])
+        if wants > (most := _has(view, largest)[number]):
+            yield {
+                "limit": RESOURCES[number],
+                "needs": round(wants, 6),
+                "most": round(most, 6),
+                "dc_id": view.sites[largest].dc_id,
+                "region_id": view.regions[largest],
+            }
+
+
+def _allows(view: View, row: int, workload: ComputeWorkload) -> bool:
+    return workload.allowed_region_ids is None or view.regions[row] in workload.allowed_region_ids
+
+
+def _wants(workload: ComputeWorkload, it_mw: float) -> tuple[float, ...]:
+    """Return what a workload takes up of each of `planning.field.RESOURCES`, power as IT power."""
+    gpus = (workload.required_gpu_mins or 0) / workload.duration_mins
+    return it_mw, gpus, float(workload.required_cpu_cores or 0), float(workload.required_memory_gb or 0)
+
+
+def _has(view: View, row: int) -> tuple[float, ...]:
+    """Return what an empty site has of each of them."""
+    site = view.sites[row]
+    it_mw = round(float(site.total_capacity_mw - site.base_load_mw) / float(site.pue), 9)
+    counts = (site.gpu_count, site.cpu_cores, site.memory_gb)
+    return it_mw, *(math.inf if count is None else float(count) for count in counts)
+
+
+def _value(workload: ComputeWorkload, config: Placing, it_mwh: float) -> tuple[float | None, str | None]:
+    """Return what a workload is worth, and what says so."""
     if workload.value_gbp is not None:
-        return float(workload.value_gbp)
-    return None if config.lost_compute_gbp_mwh is None else round(config.lost_compute_gbp_mwh * it_mwh, 4)
+        return float(workload.value_gbp), "value_gbp"
+    if config.lost_compute_gbp_mwh is None:
+        return None, None
+    return round(config.lost_compute_gbp_mwh * it_mwh, 4), "lost_compute_gbp_mwh"
 
 
 def _number(value: Any) -> float | None:

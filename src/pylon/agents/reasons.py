@@ -15,8 +15,9 @@ from uuid import UUID
 import numpy as np
 
 from pylon.agents import jobs
-from pylon.agents._words import headline, sentences
+from pylon.agents._words import headline, rounded, sentences
 from pylon.agents.contract import Booking, Draft, Span, View
+from pylon.agents.loosenings import loosenings, soonest
 from pylon.ontology import carbon
 from pylon.ontology.enums import CarbonIndex, DecisionType
 from pylon.planning import arrival
@@ -70,7 +71,10 @@ class Verdict:
 
 
 def consider(view: View, seen: Mapping[str, Any], weights: Weights, booking: Booking | None = None) -> Case:
-    """Return the case of a workload as `jobs.describe` told of it; its own booking is given up first."""
+    """Return the case of a workload as `jobs.describe` told of it; its own booking is given up first.
+
+    One that may not wait is placed to end as soon as it can, and where that costs least.
+    """
     job, standing = jobs.read(view, seen), None
     site = None if booking is None else view.site(booking.data_centre_id)
     if booking is not None and site is not None:
@@ -79,6 +83,9 @@ def consider(view: View, seen: Mapping[str, Any], weights: Weights, booking: Boo
         if spans[0][0] >= 0:
             standing = arrival.evaluate(job, view.field, weights, site, spans)
     placement = arrival.place(job, view.field, weights)
+    if placement.chosen is not None and not seen.get("may_wait", True):
+        job = soonest(view, job, weights)
+        placement = arrival.place(job, view.field, weights)
     return Case(
         view=view, seen=seen, job=job, weights=weights, placement=placement, booking=booking, standing=standing
     )
@@ -90,7 +97,7 @@ def _verdict(case: Case) -> Verdict:
         return _without_option(case)
     is_shifted = baseline is not None and chosen.site != baseline.site
     now = _now_at(case, chosen.site) if baseline is None or is_shifted else baseline
-    why = _why_later(chosen, now)
+    why = _why_later(chosen, now, may_wait=case.seen.get("may_wait", True))
     if is_shifted:
         return Verdict(DecisionType.SHIFT_REGION, why)
     if why is None or why == "room":
@@ -167,11 +174,11 @@ def _has_time_left(case: Case) -> bool:
     )
 
 
-def _why_later(chosen: Option, now: Option) -> Reason | None:
+def _why_later(chosen: Option, now: Option, *, may_wait: bool) -> Reason | None:
     """Return what is gained by running later than `now`, the largest term; None when it does not run later."""
     if chosen.ends <= now.ends + SAME_MINS:
         return None
-    if now.terms.total <= chosen.terms.total:  # so a limit forbids running now
+    if now.terms.total <= chosen.terms.total or not may_wait:  # so a limit forbids running now
         if now.refused_by == "carbon_cap":
             return "carbon"
         return "price" if now.refused_by in ("max_price", "value") else "room"
@@ -232,7 +239,7 @@ def _standing(case: Case, booking: Booking) -> dict[str, Any]:
     taken = None if site is None else jobs.needs(case.job, float(case.view.field.pue[site])).tolist()
     return {
         "data_centre_id": str(booking.data_centre_id),
-        "spans": [_span(span.starts_at, span.ends_at) for span in booking.spans],
+        "spans": [jobs.interval(span.starts_at, span.ends_at) for span in booking.spans],
         "decision_id": None if booking.decision_id is None else str(booking.decision_id),
         "takes": None if taken is None else dict(zip(RESOURCES, taken, strict=True)),
     }
@@ -275,7 +282,7 @@ def _limit_values(case: Case) -> dict[str, Any]:
     return {
         "region": seen["allowed_region_ids"],
         **{name: value or None for name, value in zip(RESOURCES, taken, strict=True)},
-        "latest_end": seen["latest_end"],
+        "latest_end": jobs.instant(case.view.at(case.job.latest_end_mins)),
         "horizon": jobs.instant(case.view.half_hour(case.view.field.half_hours)),
         "carbon_cap": seen["carbon_cap_gco2_kwh"],
         "max_price": seen["max_price_gbp"],
@@ -296,6 +303,7 @@ def _alternatives(case: Case) -> dict[str, Any]:
         "baseline": _option(case, placement.baseline),
         "standing": _option(case, standing),
         "to_fit": _option(case, placement.to_fit),
+        "loosenings": list(_loosenings(case)),
         "others": [_option(case, option) for option in others[:_OTHERS]],
         "refused": [
             {**_site(case, found.site), "refused_by": found.limit}
@@ -305,26 +313,38 @@ def _alternatives(case: Case) -> dict[str, Any]:
     }
 
 
+def _loosenings(case: Case) -> Iterator[dict[str, Any]]:
+    """Yield the actions with which a job that does not fit would. One that is turned down is submitted anew."""
+    is_over = case.verdict.decision_type is DecisionType.REJECT_WORKLOAD
+    for loosened in loosenings(case.view, case.seen, case.job, case.weights, case.placement):
+        job = {} if is_over else {"job_id": case.seen["job_id"]}
+        yield {
+            "action": "submit_workload" if is_over else "amend_workload",
+            "parameters": {**job, **loosened.changes},
+            "option": _option(case, loosened.option),
+        }
+
+
 def _option(case: Case, option: Option | None) -> dict[str, Any] | None:
     if option is None:
         return None
     view, terms = case.view, option.terms
     costs = {
-        "energy_gbp": _rounded(terms.energy, 6),
-        "carbon_gbp": _rounded(terms.carbon, 6),
-        "stress_gbp": _rounded(terms.stress, 6),
-        "migration_gbp": _rounded(terms.migration, 6),
-        "wait_gbp": _rounded(terms.wait, 6),
-        "scarcity_gbp": _rounded(terms.scarcity, 6),
+        "energy_gbp": rounded(terms.energy, 6),
+        "carbon_gbp": rounded(terms.carbon, 6),
+        "stress_gbp": rounded(terms.stress, 6),
+        "migration_gbp": rounded(terms.migration, 6),
+        "wait_gbp": rounded(terms.wait, 6),
+        "scarcity_gbp": rounded(terms.scarcity, 6),
     }
     return {
         **_site(case, option.site),
-        "spans": [_span(view.at(begins), view.at(ends)) for begins, ends in option.spans],
-        "energy_kwh": _rounded(option.energy_mwh * 1000, 3),
-        "carbon_gco2": _rounded(option.carbon_kg * 1000, 2),
+        "spans": [jobs.interval(view.at(begins), view.at(ends)) for begins, ends in option.spans],
+        "energy_kwh": rounded(option.energy_mwh * 1000, 3),
+        "carbon_gco2": rounded(option.carbon_kg * 1000, 2),
         "terms": costs,
-        "total_gbp": _rounded(sum(cost for cost in costs.values() if cost is not None), 6),
-        "stress_unknown_mins": _rounded(option.stress_unknown_mins, 3),
+        "total_gbp": rounded(sum(cost for cost in costs.values() if cost is not None), 6),
+        "stress_unknown_mins": rounded(option.stress_unknown_mins, 3),
         "refused_by": option.refused_by,
     }
 
@@ -332,15 +352,6 @@ def _option(case: Case, option: Option | None) -> dict[str, Any] | None:
 def _site(case: Case, row: int) -> dict[str, Any]:
     site = case.view.sites[row]
     return {"dc_id": site.dc_id, "data_centre_id": str(site.id), "region_id": case.view.regions[row]}
-
-
-def _span(starts_at: Any, ends_at: Any) -> dict[str, str]:
-    return {"starts_at": jobs.instant(starts_at), "ends_at": jobs.instant(ends_at)}
-
-
-def _rounded(value: float, places: int) -> float | None:
-    """Return the value as it is said; None when it is not known. Zero has no sign."""
-    return round(value, places) + 0.0 if math.isfinite(value) else None
 
 
 def _money(option: Mapping[str, Any]) -> float | None:
@@ -354,7 +365,7 @@ def _less(baseline: Any, chosen: Any, figure: Any, places: int) -> float | None:
     if baseline is None or chosen is None:
         return None
     before, after = figure(baseline), figure(chosen)
-    return None if before is None or after is None else _rounded(before - after, places)
+    return None if before is None or after is None else rounded(before - after, places)
 
 
 def _id_of(text: str | None) -> UUID | None:

@@ -1,7 +1,8 @@
 """STORAGE_AGENT: when batteries charge and discharge, on prices, carbon and stress as they are now forecast.
 
-A plan is for whole half hours that have not begun; the present one keeps what it was given. All that a decision
-says is made by `decide` from the document that `describe` makes, and the decision keeps it as its inputs.
+A plan is for whole half hours that have not begun; the present one keeps what it was given, and so does everything
+up to the end of what a client has scheduled by hand. All that a decision says is made by `decide` from the document
+that `describe` makes, and the decision keeps it as its inputs.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pylon.agents._storage_words import Document, occasion, saved, sentences
+from pylon.agents._words import rounded
 from pylon.agents.contract import Config, Draft, Program, Proposal, View
-from pylon.agents.jobs import instant, moment
+from pylon.agents.jobs import instant, interval, moment
 from pylon.ontology.agency import Agent
 from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.enums import AgentType, DecisionType, StorageStatus
@@ -34,6 +36,7 @@ _HOURS: Final = HALF_HOUR / timedelta(hours=1)
 _DECIMALS: Final = 3
 """Of a scheduled power in MW: to the kW."""
 _WORDS: Final = {"price_gbp_mwh": "price", "carbon_gco2_kwh": "carbon", "stress": "stress"}
+_BASELINE: Final = {False: "idle", True: "the schedule that stands, and idle after it"}
 _OUT_OF_USE: Final = frozenset({StorageStatus.MAINTENANCE, StorageStatus.OFFLINE})
 
 _Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -66,13 +69,16 @@ def describe(view: View, asset: StorageAsset, region: int, config: StorageConfig
 
     None when nothing can be planned: the asset is out of use, its charge is unknown or no half hour is left.
     """
-    first = 0 if view.now <= view.starts_at else 1
+    schedule = view.schedules.get(asset.id, ())
+    by_hand = [one.starts_at for one in schedule if one.is_by_hand]
+    first = (max(by_hand) + HALF_HOUR - view.starts_at) // HALF_HOUR if by_hand else 0
+    first = max(first, 0 if view.now <= view.starts_at else 1)
     columns = range(first, min(view.field.half_hours, first + round(config.horizon_hours / _HOURS)))
     if asset.status in _OUT_OF_USE or asset.current_charge_mwh is None or not columns:
         return None
     site = None if asset.co_located_dc_id is None else view.site(asset.co_located_dc_id)
     prices = view.wholesale_gbp_mwh if site is None else view.field.price_gbp_mwh[site].tolist()
-    standing = {one.starts_at: one.power_mw for one in view.schedules.get(asset.id, ())}
+    standing = {one.starts_at: one.power_mw for one in schedule}
     series = {
         "price_gbp_mwh": [_known(prices[column]) for column in columns],
         "carbon_gco2_kwh": [_known(view.region_carbon[region][column]) for column in columns],
@@ -84,7 +90,8 @@ def describe(view: View, asset: StorageAsset, region: int, config: StorageConfig
         "now": instant(view.now),
         "config": config.model_dump(),
         "asset": _asset(asset),
-        "present": _present(view, standing) if first else None,
+        "present": _present(view, standing) if first and not by_hand else None,
+        "by_hand": _by_hand(view, standing, first) if by_hand else None,
         "standing": _standing(view, standing, columns),
         "starts_at": instant(view.half_hour(first)),
         "price_of": "wholesale" if site is None else view.sites[site].dc_id,
@@ -97,17 +104,17 @@ def describe(view: View, asset: StorageAsset, region: int, config: StorageConfig
 
 def decide(seen: Document) -> Proposal | None:
     """Return the dispatch that a document of `describe` calls for; None when what stands may go on standing."""
-    question = _read(seen)
+    question, standing = _read(seen), seen["standing"]
     if np.isnan(question.field_gbp_mwh).all():
         return None
     best = batteries.dispatch(question.battery, question.field_gbp_mwh, question.hours)
     chosen = replace(_follow(question, best.power_mw), is_exact=best.is_exact)
     idle = _follow(question, np.zeros(question.hours.size))
     options: dict[str, Any] = {
-        "baseline_is": "idle",
+        "baseline_is": _BASELINE[standing is not None],
         "chosen": _option(question, chosen),
-        "baseline": _option(question, idle),
-        "standing": None if seen["standing"] is None else _option(question, _keep(question, seen["standing"])),
+        "baseline": _option(question, idle if standing is None else _leave(question, standing)),
+        "standing": None if standing is None else _option(question, _keep(question, standing)),
         "others": [],
     }
     why = occasion(seen, options)
@@ -123,7 +130,7 @@ def decide(seen: Document) -> Proposal | None:
         storage_asset_id=UUID(seen["asset"]["storage_asset_id"]),
         carbon_saved_gco2=saved(options, "carbon_gco2", 2),
         cost_saved_gbp=saved(options, "cost_gbp", 4),
-        flexibility_contribution_mw=_rounded(float(chosen.discharge_mw.max()), 2),
+        flexibility_contribution_mw=rounded(float(chosen.discharge_mw.max()), 2),
         is_simulated=seen["asset"]["is_simulated"],
     )
     parameters = {"asset_id": seen["asset"]["asset_id"], "schedule": _schedule(seen, chosen)}
@@ -165,6 +172,15 @@ def _asset(asset: StorageAsset) -> dict[str, Any]:
 def _present(view: View, standing: Mapping[datetime, float]) -> dict[str, Any]:
     """Return what the half hour that has begun was given to do."""
     return {"starts_at": instant(view.starts_at), "power_mw": standing.get(view.starts_at, 0.0)}
+
+
+def _by_hand(view: View, standing: Mapping[datetime, float], first: int) -> dict[str, Any]:
+    """Return what the half hours before column `first` were given to do, to the end of what was set by hand."""
+    ats = [view.half_hour(column) for column in range(first)]
+    return {
+        **interval(view.starts_at, view.half_hour(first)),
+        "power_mw": [standing.get(at, 0.0) for at in ats],
+    }
 
 
 def _standing(view: View, standing: Mapping[datetime, float], columns: range) -> dict[str, Any] | None:
@@ -250,16 +266,24 @@ def _battery(seen: Document) -> Battery:
 
 
 def _begun(seen: Document) -> Dispatch:
-    """Return what the battery does in the half hour that has begun; in one of no length when none has."""
-    present = seen["present"]
-    power, hours = (0.0, 0.0) if present is None else (present["power_mw"], _HOURS)
-    no_price = np.array([math.nan])
-    return batteries.follow(_battery(seen), np.array([power]), no_price, np.array([hours]), decimals=_DECIMALS)
+    """Return what the battery does before the plan: in the half hour that has begun, and as it was set by hand."""
+    power = [] if seen["present"] is None else [seen["present"]["power_mw"]]
+    if (by_hand := seen.get("by_hand")) is not None:
+        power = by_hand["power_mw"]
+    asked, hours = np.array(power or [0.0]), np.full(len(power) or 1, _HOURS if power else 0.0)
+    return batteries.follow(_battery(seen), asked, np.full(asked.size, math.nan), hours, decimals=_DECIMALS)
 
 
 def _follow(question: _Question, power_mw: Floats) -> Dispatch:
     field, hours = question.field_gbp_mwh, question.hours
     return batteries.follow(question.battery, power_mw, field, hours, decimals=_DECIMALS)
+
+
+def _leave(question: _Question, standing: Document) -> Dispatch:
+    """Return what comes of deciding nothing: the standing schedule is followed, and after it the battery idles."""
+    power = np.zeros(question.hours.size)
+    power[: len(standing["power_mw"])] = standing["power_mw"]
+    return _follow(question, power)
 
 
 def _keep(question: _Question, standing: Document) -> Dispatch:
@@ -294,19 +318,19 @@ def _option(question: _Question, plan: Dispatch) -> dict[str, Any]:
         "energy_gbp": _sum(question.price, taken, 6),
         "carbon_gbp": _sum(question.carbon_price_gbp_t / 1000 * question.carbon, taken, 6),
         "stress_gbp": _sum(question.stress_price_gbp_mwh * question.stress, taken, 6),
-        "wear_gbp": _rounded(question.battery.wear_gbp_mwh * float(discharged.sum()), 6),
+        "wear_gbp": rounded(question.battery.wear_gbp_mwh * float(discharged.sum()), 6),
     }
     energy, wear = terms["energy_gbp"], terms["wear_gbp"] or 0.0
     return {
-        "charged_mwh": _rounded(float(charged.sum()), 3),
-        "discharged_mwh": _rounded(float(discharged.sum()), 3),
+        "charged_mwh": rounded(float(charged.sum()), 3),
+        "discharged_mwh": rounded(float(discharged.sum()), 3),
         "charged_at_gbp_mwh": _mean(question.price, charged),
         "discharged_at_gbp_mwh": _mean(question.price, discharged),
-        "stored_mwh": _rounded(float(plan.stored_mwh[-1]), 3),
+        "stored_mwh": rounded(float(plan.stored_mwh[-1]), 3),
         "carbon_gco2": _sum(1000 * question.carbon, taken, 2),
-        "cost_gbp": None if energy is None else _rounded(energy + wear, 6),
+        "cost_gbp": None if energy is None else rounded(energy + wear, 6),
         "terms": terms,
-        "total_gbp": _rounded(sum(cost for cost in terms.values() if cost is not None), 6),
+        "total_gbp": rounded(sum(cost for cost in terms.values() if cost is not None), 6),
     }
 
 
@@ -314,16 +338,12 @@ def _sum(values: Floats, mwh: Floats, places: int) -> float | None:
     """Return the sum of a quantity over energy, where it is known; None when it is known nowhere."""
     if np.isnan(values).all():
         return None
-    return _rounded(float(np.nansum(values * mwh)), places)
+    return rounded(float(np.nansum(values * mwh)), places)
 
 
 def _mean(values: Floats, mwh: Floats) -> float | None:
     total = _sum(values, mwh, 9)
-    return _rounded(total / float(mwh.sum()), 2) if total is not None and mwh.any() else None
-
-
-def _rounded(value: float, places: int) -> float:
-    return round(value, places) + 0.0  # zero has no sign
+    return rounded(total / float(mwh.sum()), 2) if total is not None and mwh.any() else None
 
 
 def _limits(question: _Question, chosen: Dispatch) -> dict[str, Any]:
@@ -337,7 +357,7 @@ def _limits(question: _Question, chosen: Dispatch) -> dict[str, Any]:
     )
     return {
         "limits": [
-            {"limit": limit, "value": _rounded(value, 3), "unit": unit, "reached": _rounded(float(reached), 3)}
+            {"limit": limit, "value": rounded(value, 3), "unit": unit, "reached": rounded(float(reached), 3)}
             for limit, value, unit, reached in rows
         ],
         "starts_outside_band": not battery.min_mwh <= battery.charge_mwh <= battery.max_mwh,

@@ -6,7 +6,7 @@ Routes translate between HTTP and the services and decide nothing. `python backe
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from importlib import resources
@@ -24,7 +24,7 @@ from starlette.exceptions import HTTPException
 
 from pylon import __doc__ as tagline
 from pylon._version import VERSION
-from pylon.errors import Invalid, NotFound, PylonError, RequestError, StoreUnavailable
+from pylon.errors import Invalid, NotFound, PylonError, RequestError, StoreUnavailable, why_invalid
 from pylon.interfaces.actions_api import add_actions
 from pylon.interfaces.audit_api import add_audit
 from pylon.interfaces.decisions_api import add_decisions
@@ -36,6 +36,7 @@ from pylon.interfaces.regions_api import add_regions
 from pylon.interfaces.report_api import add_report
 from pylon.interfaces.runtime import Runtime
 from pylon.interfaces.signals_api import AsOf, add_signals
+from pylon.interfaces.storage_api import add_storage
 from pylon.interfaces.timetable import timetable
 from pylon.interfaces.windows_api import add_windows
 from pylon.ontology.calendar import floor
@@ -152,6 +153,7 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     add_windows(app, lambda: _running(runtime))
     add_import(app, lambda: _running(runtime))
     add_decisions(app, lambda: _running(runtime))
+    add_storage(app, lambda: _running(runtime))
     add_report(app, lambda: _running(runtime))
     add_audit(app, lambda: _running(runtime))
     _add_documentation(app)
@@ -162,10 +164,13 @@ def _routes(runtime: Runtime | None) -> FastAPI:
 def _known_parameters(request: Request) -> None:
     """Refuse a parameter that the endpoint does not have, or one given twice: a slip would ask another question.
 
-    Endpoints that say more of their parameters than FastAPI knows read them themselves.
+    Endpoints that say more of their parameters than FastAPI knows read them themselves; those that are not in the
+    document refuse a method or a name, or show a page, whatever the parameters.
     """
     route = request.scope["route"]
-    if not isinstance(route, APIRoute) or "parameters" in (route.openapi_extra or {}):
+    if not isinstance(route, APIRoute) or not route.include_in_schema:
+        return
+    if "parameters" in (route.openapi_extra or {}):
         return
     declared = get_flat_params(route.dependant)
     valid = {one.alias for one in declared if isinstance(one.field_info, params.Query)}
@@ -275,10 +280,10 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def _validation(_: Request, error: RequestValidationError) -> Response:
         faults = [
-            {"where": ".".join(str(part) for part in fault["loc"]), "why": fault["msg"]} for fault in error.errors()
+            {"where": ".".join(map(str, fault["loc"])), "why": why_invalid(fault)} for fault in error.errors()
         ]
-        detail = "; ".join(f"{fault['where']}: {fault['why']}" for fault in faults)
-        return respond(Invalid(f"{detail}. /docs says what is valid.", faults=faults))
+        said = "; ".join(map(_fault, error.errors()))
+        return respond(Invalid(f"{said}. /docs describes every parameter.", faults=faults))
 
     @app.exception_handler(HTTPException)
     def _http(request: Request, error: HTTPException) -> Response:
@@ -298,6 +303,16 @@ def _handle_errors(app: FastAPI) -> None:
     def _unexpected(request: Request, error: Exception) -> Response:
         # The fault goes on to uvicorn, which drops the connection: the client must not send on it again.
         return respond(unexpected(error, request.method, request.url.path), {"connection": "close"})
+
+
+def _fault(fault: Mapping[str, Any]) -> str:
+    """Return which parameter is not valid, what was given, and what is valid."""
+    name, why = fault["loc"][-1], why_invalid(fault)
+    return (
+        f"{name} {why}"
+        if fault["type"] == "missing"
+        else f"{name} {str(fault['input'])[:60]!r} is not valid: it {why}"
+    )
 
 
 def _endpoints(app: FastAPI) -> dict[str, str]:

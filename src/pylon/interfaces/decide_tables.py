@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from rich.markup import escape
+from rich.console import Group
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from pylon.interfaces.tables import new_table
 from pylon.services.perform_action import Taken
@@ -27,22 +29,16 @@ _SHORT: Final = 40
 
 
 def round_table(done: Round, limit: int) -> Table:
-    """Return the first `limit` decisions of a round, in the order they were taken, with their reasons in short."""
+    """Return the first `limit` decisions of a round, in the order taken, each with its reason below it."""
     table = new_table("Decided")
-    table.add_column("", no_wrap=True)
-    table.add_column("decision", no_wrap=True)
-    table.add_column("about", overflow="fold", max_width=28)
-    table.add_column("kg CO2 saved", justify="right", no_wrap=True)
-    table.add_column("GBP saved", justify="right", no_wrap=True)
-    table.add_column("why")
+    table.add_column("decision, about, and why", overflow="fold")
+    table.add_column("kg CO2\nsaved", justify="right", no_wrap=True)
+    table.add_column("GBP\nsaved", justify="right", no_wrap=True)
     for decision in done.decisions[:limit]:
         table.add_row(
-            decision.decision_id,
-            decision.decision_type.value,
-            escape(_about(decision)),
+            Group(_heading(decision), Padding(Text(_why(decision)), (0, 0, 0, 2))),
             _figure(decision.carbon_saved_gco2, 1000),
             _figure(decision.cost_saved_gbp, 1),
-            escape(_why(decision)),
         )
     return table
 
@@ -54,6 +50,7 @@ def round_lines(done: Round, limit: int) -> Iterator[str]:
         yield f"{len(decisions) - limit:,} more are not shown; `pylon decide --limit N` shows N."
     if decisions:
         yield from _totals(done)
+        yield from _resting_on(decisions)
     for turn in done.turns:
         for refused in turn.refused:
             yield f"{turn.agent_id}: {refused['action']} was refused: {refused['detail']}"
@@ -85,6 +82,21 @@ def _totals(done: Round) -> Iterator[str]:
             yield f"{total.infeasible:,} of those could not have run now at origin: what they save is not in that."
 
 
+def _resting_on(decisions: Sequence[Taken]) -> Iterator[str]:
+    """Yield which quantities were simulated, and for how many of the decisions where not for all."""
+    resting = [decision.simulated for decision in decisions if decision.simulated]
+    if resting:
+        *most, last = dict.fromkeys(name for names in resting for name in names)
+        named = f"{', '.join(most)} and {last}" if most else last
+        some = f": {len(resting):,} of them" if len(resting) < len(decisions) else ""
+        yield f"Rests on simulated {named}{some}."
+
+
+def _heading(decision: Taken) -> Text:
+    """Return which decision it is, of what type, and what it is about."""
+    return Text.assemble(decision.decision_id, " ", (decision.decision_type.value, "bold"), " ", _about(decision))
+
+
 def _about(decision: Taken) -> str:
     """Return the ids of what a decision is about, as its operator calls them."""
     effect = decision.effect
@@ -100,7 +112,10 @@ def _why(decision: Taken) -> str:
     """Return the reason in short; the figures that it begins with have columns of their own, the others follow."""
     said = decision.reasoning
     if said.startswith("Runs "):
-        return f"{said.partition(': ')[0]}{_gains(decision.alternatives_considered)}"
+        runs, _, rest = said.partition(": ")
+        if runs.endswith(" pieces"):
+            runs += f": {rest.partition(': ')[0]}"
+        return f"{runs}{_gains(decision.alternatives_considered)}"
     first, _, rest = said.partition(". ")
     return first if len(first) >= _SHORT or not rest else f"{first}. {rest.partition('. ')[0]}"
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import FastAPI, Path, Query
 
 from pylon.interfaces.runtime import Runtime
+from pylon.interfaces.words import Word
 from pylon.ontology.enums import DecisionType
 from pylon.services.list_decisions import (
     Decision,
@@ -20,17 +21,14 @@ from pylon.services.list_decisions import (
 
 __all__ = ["add_decisions"]
 
-_WORD = r"^[^\x00-\x1f\x7f]*$"
-_Name = Annotated[
-    str, Path(description="The decision's id or decision_id", max_length=100, pattern=_WORD, examples=["D-000001"])
-]
+_Name = Annotated[Word, Path(description="The decision's id or decision_id", examples=["D-000001"])]
 _Limit = Annotated[int, Query(ge=1, le=200, description="At most so many")]
 _Before = Annotated[
     int | None, Query(ge=1, lt=2**63, description="Only those before this number: `next_before` of the last page")
 ]
 _Type = Annotated[DecisionType | None, Query(alias="type", description="Only decisions of this type")]
-_Job = Annotated[str | None, Query(max_length=100, pattern=_WORD, description="Only those about this job_id")]
-_Agent = Annotated[str | None, Query(max_length=100, pattern=_WORD, description="Only those of this agent_id")]
+_Job = Annotated[Word | None, Query(description="Only those about this job_id")]
+_Agent = Annotated[Word | None, Query(description="Only those of this agent_id")]
 
 
 def add_decisions(app: FastAPI, running: Callable[[], Runtime]) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pylon.interfaces.runtime import Runtime
-from pylon.ontology.calendar import HALF_HOUR, floor
+from pylon.ontology.calendar import HALF_HOUR, LONDON, floor
 from pylon.ontology.enums import DecisionType
+from pylon.ontology.fleet import StorageAsset
+from pylon.ontology.object_sets import Aggregation, Function, Measure
 from pylon.services.execute import Executed
 from pylon.services.list_decisions import Decision, list_decisions
-from pylon.services.report import Total, report
+from pylon.services.report import Report, Total, report
+from pylon.services.search_objects import aggregate
 from pylon.settings import Settings
 
-__all__ = ["DrivenClock", "Step", "course", "demo_settings", "examples", "moments"]
+__all__ = ["DrivenClock", "Step", "books", "course", "demo_settings", "examples", "moments", "storage_line"]
 
 _EXAMPLES = (
     (DecisionType.SHIFT_REGION,),
@@ -48,6 +51,11 @@ class Step:
     errors: list[str]
     """Which agents failed, and why."""
     totals: list[Total]
+    """As `pylon report` has them."""
+    began_with_mwh: float
+    """What storage held before anything happened at this moment."""
+    stored_mwh: float
+    """What it holds after."""
 
 
 def demo_settings(settings: Settings) -> Settings:
@@ -78,6 +86,7 @@ def course(runtime: Runtime, clock: DrivenClock, at: list[datetime]) -> Iterator
         clock.now = moment
         run = runtime.run_pipeline("demo", since=since)
         since = moment - _READ_AGAIN  # farther back nothing changes any more: the grid is made up
+        before_mwh = _stored_mwh(runtime)
         executed = runtime.execute()
         made = runtime.decide(f"pipeline run {run.run_id}")
         decisions = _decisions_after(runtime, seen)
@@ -87,8 +96,27 @@ def course(runtime: Runtime, clock: DrivenClock, at: list[datetime]) -> Iterator
             executed=executed,
             decisions=decisions,
             errors=[f"{turn.agent_id}: {turn.error}" for turn in made.turns if turn.error],
-            totals=report(runtime.database, runtime.operator_id, moment, start=_day_before(at[0])).totals,
+            totals=books(runtime, at[0], moment).totals,
+            began_with_mwh=before_mwh,
+            stored_mwh=_stored_mwh(runtime),
         )
+
+
+def books(runtime: Runtime, first: datetime, now: datetime) -> Report:
+    """Return the report on everything from `first` to `now`."""
+    return report(runtime.database, runtime.operator_id, now, start=first.astimezone(LONDON).date())
+
+
+def storage_line(steps: list[Step]) -> str:
+    """Return what storage held at the start and at the end, and what that means for its figures in the report."""
+    first, last = steps[0].began_with_mwh, steps[-1].stored_mwh
+    gain = last - first
+    means = (
+        "what it holds more is paid for above, and not sold yet."
+        if gain >= 0
+        else "what it holds less is sold above, and was bought before."
+    )
+    return f"Storage held {first:,.1f} MWh at the start and {last:,.1f} MWh at the end ({gain:+,.1f}): {means}"
 
 
 def _decisions_after(runtime: Runtime, seq: int) -> list[Decision]:
@@ -103,8 +131,11 @@ def _decisions_after(runtime: Runtime, seq: int) -> list[Decision]:
             return found[::-1]
 
 
-def _day_before(at: datetime) -> date:
-    return (at - timedelta(days=1)).date()
+def _stored_mwh(runtime: Runtime) -> float:
+    """Return what all storage holds; of the simulated fleet that is always known."""
+    charge = Measure("stored", Function.SUM, "current_charge_mwh")
+    found = aggregate(runtime.database, runtime.operator_id, Aggregation(StorageAsset, measures=(charge,)))
+    return float(found.groups[0].measures["stored"] or 0)  # type: ignore[arg-type]  # a sum is no time
 
 
 def examples(decisions: list[Decision]) -> list[Decision]:

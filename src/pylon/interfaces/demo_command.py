@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from pylon.interfaces.runtime import Runtime
     from pylon.settings import Settings
 
-__all__ = ["add_demo"]
+__all__ = ["add_demo", "progress_line"]
 
 out = Console(highlight=False)
+
+_WIDE = 110
+"""Columns of a terminal that has room for a bar of progress."""
 
 _Hours = Annotated[int, typer.Option("--hours", min=1, max=168, help="How many hours, up to now.")]
 _Fast = Annotated[bool, typer.Option("--fast", help="As fast as this machine can.")]
@@ -63,31 +66,28 @@ def _drive(here: Runtime, clock: DrivenClock, at: list[datetime], pace_s: float)
     from pylon.interfaces import demo
 
     steps: list[Step] = []
-    columns = (
-        TextColumn("{task.fields[at]}"),
-        BarColumn(20),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[said]}"),
-    )
+    moving = (BarColumn(20), TimeElapsedColumn()) if out.width >= _WIDE else ()
+    columns = (TextColumn("{task.fields[at]}"), *moving, TextColumn("{task.fields[said]}"))
     with Progress(*columns, console=out) as progress:
         bar = progress.add_task("demo", total=len(at), at=f"{at[0]:%d %b %H:%M}", said="")
         began = time.monotonic()
         for step in demo.course(here, clock, at):
             steps.append(step)
-            progress.update(bar, advance=1, at=f"{step.at:%d %b %H:%M}", said=_said(steps))
+            progress.update(bar, advance=1, at=f"{step.at:%d %b %H:%M}", said=progress_line(steps))
             time.sleep(max(0.0, pace_s / 2 - (time.monotonic() - began)))
             began = time.monotonic()
     return steps
 
 
-def _said(steps: list[Step]) -> str:
+def progress_line(steps: list[Step]) -> str:
+    """Return how it stands: work done, its energy and its savings are those of the report."""
     running = sum(step.executed.started - step.executed.completed for step in steps)
     totals = steps[-1].totals
     done = sum(total.completed for total in totals)
-    mwh = sum(step.executed.metered_kwh for step in steps) / 1000
-    tonnes = sum(total.carbon_saved_g + total.storage_carbon_saved_g for total in totals) / 1_000_000
+    mwh = sum(total.energy_kwh for total in totals) / 1000
+    tonnes = sum(total.carbon_saved_g for total in totals) / 1_000_000
     decisions = sum(len(step.decisions) for step in steps)
-    return f"{decisions:,} decisions, {running:,} running, {done:,} done, {mwh:,.0f} MWh, {tonnes:,.1f} t CO2 saved"
+    return f"{decisions:,} decisions, {running:,} running, {done:,} done: {mwh:,.1f} MWh, {tonnes:,.1f} t CO2 saved"
 
 
 def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
@@ -96,7 +96,6 @@ def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
 
     from pylon.interfaces import demo
     from pylon.interfaces.report_command import print_report
-    from pylon.services.report import report
     from pylon.services.verify_log import verify
 
     decisions = [decision for step in steps for decision in step.decisions]
@@ -104,7 +103,8 @@ def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
     out.print("Decisions: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) + ".")
     for error in dict.fromkeys(error for step in steps for error in step.errors):
         out.print(f"[red]An agent failed:[/] {escape(error)}")
-    print_report(report(here.database, here.operator_id, now))
+    print_report(demo.books(here, steps[0].at, now))
+    out.print(demo.storage_line(steps))
     found = verify(here.database, here.operator_id)
     verdict = (
         "intact" if found.is_intact else f"[red]broken: {escape(found.fault.detail if found.fault else '')}[/]"

@@ -51,9 +51,9 @@ def faults_table(faults: Sequence[Fault]) -> Table:
     """Return what is wrong with the rows refused, in the order of the file."""
     table = _table()
     table.add_column("line", justify="right", no_wrap=True)
-    table.add_column("column")
-    table.add_column("value")
-    table.add_column("why")
+    table.add_column("column", overflow="fold")
+    table.add_column("value", overflow="fold")
+    table.add_column("why", overflow="fold")
     for fault in faults:
         table.add_row(f"{fault.line}", *(escape(text) for text in (fault.column, fault.value, fault.why)))
     return table

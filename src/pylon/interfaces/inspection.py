@@ -63,7 +63,7 @@ def settings_table(settings: Settings) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("variable", no_wrap=True)
     table.add_column("value", overflow="fold")
-    table.add_column("what it does")
+    table.add_column("what it does", overflow="fold")
     defaults = Settings.model_construct()
     for name, field in Settings.model_fields.items():
         is_secret = isinstance(field.json_schema_extra, dict) and field.json_schema_extra.get("secret")

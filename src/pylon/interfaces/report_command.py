@@ -69,10 +69,8 @@ def print_report(read: Report) -> None:
             "runs it."
         )
         return
-    out.print(report_tables.report_table(read))
-    storage = report_tables.storage_table(read)
-    if storage is not None:
-        out.print(storage)
+    for table in report_tables.report_tables(read):
+        out.print(table)
     for line in report_tables.report_notes(read):
         out.print(escape(line))
 

@@ -4,61 +4,64 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import timedelta
 from decimal import Decimal
 
 from rich.markup import escape
 from rich.table import Table
 
 from pylon.interfaces import tables
-from pylon.services.report import By, Figures, Kind, Report, ReportRow
+from pylon.services.report import By, Figures, Kind, Report, ReportRow, Total
 
-__all__ = ["csv_text", "report_notes", "report_table", "storage_table"]
+__all__ = ["csv_text", "report_notes", "report_tables"]
 
-_KINDS = {
-    Kind.REAL: "real",
-    Kind.PARTLY_SIMULATED: "[yellow]part sim.[/]",
-    Kind.SIMULATED: "[yellow]simulated[/]",
-}
+_WORK = ("done", "not\ndone", "MWh", "kg CO2", "GBP", "kg CO2\nsaved", "GBP\nsaved")
+_STORAGE = ("half\nhours", "MWh\nin", "MWh\nout", "GBP\nearned", "kg CO2\nsaved")
 
 
-def report_table(report: Report) -> Table:
-    """Return the workloads of a report, with one line of totals for each kind of figure."""
-    table = tables.new_table(f"Workloads that ended, {_span(report)} (London days)")
-    table.add_column(report.by.value, overflow="fold")
-    table.add_column("kind", no_wrap=True)
-    for heading in ("done", "not", "MWh", "kg CO2", "GBP", "kg saved", "GBP saved"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in report.rows:
-        table.add_row(_label(row, report.by), _KINDS[row.kind], *_work(row))
-    table.add_section()
+def report_tables(report: Report) -> Iterator[Table]:
+    """Yield the workloads and the storage of a report, a table with a line of totals for each kind of figure.
+
+    Kinds are never added up, so that none stands in a column with another.
+    """
     for total in report.totals:
-        table.add_row("all", _KINDS[total.kind], *_work(total), style="bold")
-    return table
+        rows = [row for row in report.rows if row.kind is total.kind]
+        yield _table(f"Workloads that ended, {_span(report)}", report.by, total, rows, _WORK, _work)
+        stored = [row for row in rows if row.storage_half_hours]
+        if stored:
+            title = "Storage, against idling (wear taken off)"
+            yield _table(title, report.by, total, stored, _STORAGE, _storage)
 
 
-def storage_table(report: Report) -> Table | None:
-    """Return what storage earned; None when none was dispatched."""
-    if not any(total.storage_half_hours for total in report.totals):
-        return None
-    table = tables.new_table("Storage, against idling (wear taken off)")
-    table.add_column(report.by.value, overflow="fold")
-    table.add_column("kind", no_wrap=True)
-    for heading in ("half hours", "MWh in", "MWh out", "GBP earned", "kg saved"):
+def _table(
+    title: str,
+    by: By,
+    total: Total,
+    rows: Iterable[ReportRow],
+    headings: Iterable[str],
+    figures: Callable[[Figures], list[str]],
+) -> Table:
+    kind = total.kind.value.replace("_", " ")
+    table = tables.new_table(f"{title}: {kind}")
+    if total.kind is not Kind.REAL:
+        table.title_style = "yellow"
+    table.add_column(by.value, overflow="fold")
+    for heading in headings:
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in report.rows:
-        if row.storage_half_hours:
-            table.add_row(_label(row, report.by), _KINDS[row.kind], *_storage(row))
+    for row in rows:
+        table.add_row(_label(row, by), *figures(row))
     table.add_section()
-    for total in report.totals:
-        if total.storage_half_hours:
-            table.add_row("all", _KINDS[total.kind], *_storage(total), style="bold")
+    table.add_row("all", *figures(total), style="bold")
     return table
 
 
 def report_notes(report: Report) -> Iterator[str]:
     """Yield what a reader of the tables must know: the baseline, losses, what is left out, what is simulated."""
-    yield "Saved: against running at once at the origin, as prices and carbon turned out; losses are taken off."
+    yield (
+        "Days are London days. Energy is the facility's: that of IT times the site's PUE. Saved, as prices and "
+        f"carbon turned out: against {_baselines(report)}; losses are taken off."
+    )
     for total in report.totals:
         kind = total.kind.value.replace("_", " ")
         if total.carbon_lost_g or total.cost_lost_gbp:
@@ -99,7 +102,11 @@ def csv_text(report: Report) -> str:
 
 
 def _span(report: Report) -> str:
-    return f"{report.start} up to, not including, {report.end}"
+    return f"{report.start} to {report.end - timedelta(days=1)}"
+
+
+def _baselines(report: Report) -> str:
+    return " and ".join(f'"{baseline}" ({what})' for what, baseline in report.baselines.items())
 
 
 def _label(row: ReportRow, by: By) -> str:

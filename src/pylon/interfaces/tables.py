@@ -220,6 +220,7 @@ def new_table(title: str) -> Table:
     """Return a table as all of them look, without columns yet."""
     return Table(
         title=title,
+        min_width=len(title),  # or the title would be broken where the columns end
         title_justify="left",
         box=box.SIMPLE_HEAD,
         pad_edge=False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +25,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from pylon.ontology import columns
+from pylon.ontology.canonical import holds_nul
 from pylon.ontology.types import ObjectType
 
 __all__ = [
@@ -47,7 +47,6 @@ _MOST_DOCUMENT = 10_000
 _MOST_EXACT = 2**53
 _PLAIN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 _NO_NUL = r"^[^\u0000]*$"
-_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def wrong(why: str) -> PydanticCustomError:
@@ -140,7 +139,7 @@ def _document(value: dict[str, Any]) -> dict[str, Any]:
         read: dict[str, Any] = json.loads(text, parse_int=_exact(int), parse_float=_exact(float))
     except (TypeError, ValueError, RecursionError):
         raise wrong(expected) from None
-    if len(text) > _MOST_DOCUMENT or _ESCAPED_NUL.search(text):
+    if len(text) > _MOST_DOCUMENT or holds_nul(text):
         raise wrong(expected)
     return read
 

@@ -43,6 +43,7 @@ __all__ = [
 MOST_WORKLOADS = 1000
 _MOST_STRETCHES = 400  # seven days of half hours, and what is left of the first and the last
 _AGREES_WITHIN = Decimal("0.01")
+_VALUE_NULL = "null: what the orchestrator's lost_compute_gbp_mwh makes of its IT energy"
 _LEAST_KWH = Decimal("0.01")  # the last decimal of an energy
 
 Minutes = Annotated[int, Within("min", 1, 10_080)]
@@ -64,9 +65,10 @@ class SubmitWorkload(Parameters):
 
     job_id: Annotated[NewId, Field(description="The operator's own id for the job; unique per operator")]
     workload_type: Annotated[WorkloadType, Field(description="Kind of compute")]
-    urgency: Annotated[WorkloadUrgency, Field(description="How much the job minds waiting")] = (
-        WorkloadUrgency.MEDIUM
-    )
+    urgency: Annotated[
+        WorkloadUrgency,
+        Field(description="How much the job minds waiting; CRITICAL without deadline or window: it does not wait"),
+    ] = WorkloadUrgency.MEDIUM
     origin: Annotated[
         Id | None, Field(description="dc_id of where it would run if nobody moved it: the baseline's place")
     ] = None
@@ -96,7 +98,7 @@ class SubmitWorkload(Parameters):
         0
     )
     value_gbp: Annotated[
-        Money | None, Field(description="Value of the compute, lost if never run; null: always worth running")
+        Money | None, Field(description=f"Value of the compute, lost if never run; {_VALUE_NULL}")
     ] = None
 
     @property
@@ -250,7 +252,7 @@ class AmendWorkload(Change):
     ] = None
     carbon_cap_gco2: Annotated[CarbonCap | None, Field(description="Cap on mean intensity; null lifts it")] = None
     max_price_gbp: Annotated[Money | None, Field(description="Cap on energy cost; null lifts it")] = None
-    value_gbp: Annotated[Money | None, Field(description="Value of the compute; null: always worth it")] = None
+    value_gbp: Annotated[Money | None, Field(description=f"Value of the compute; {_VALUE_NULL}")] = None
     allowed_region_ids: Annotated[
         Regions | None, Field(description="Numbers of the regions it may run in; null: anywhere")
     ] = None
@@ -269,7 +271,8 @@ class CompleteWorkload(Parameters):
     job_id: JobId
     at: Annotated[Moment | None, Field(description="When it ended; null: now")] = None
     energy_kwh: Annotated[
-        Energy | None, Field(description="IT energy it used, as metered; null: power_kw over the time it ran")
+        Energy | None,
+        Field(description="IT energy it used, as metered before cooling; null: power_kw over the time it ran"),
     ] = None
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
-from pylon.errors import Invalid, NotFound
+from pylon.errors import Invalid, NotFound, why_invalid
 from pylon.ontology._fleet_parameters import (
     AddBlackoutWindow,
     DispatchStorage,
@@ -124,8 +124,10 @@ class ActionType:
         try:
             return self.parameters.model_validate(dict(given))
         except ValidationError as error:
-            found = error.errors(include_url=False, include_context=False, include_input=False)
-            faults = [self._fault(fault["type"], fault["loc"], fault["msg"]) for fault in found[:_MOST_FAULTS]]
+            found = error.errors(include_url=False, include_input=False)
+            faults = [
+                self._fault(fault["type"], fault["loc"], why_invalid(fault)) for fault in found[:_MOST_FAULTS]
+            ]
             said = "; ".join(
                 f"{fault['where']}: {fault['why']}" if fault["where"] else fault["why"] for fault in faults
             )
@@ -151,7 +153,6 @@ class ActionType:
             if len(where) == 1:
                 close = difflib.get_close_matches(str(where[0])[:100], self._names, n=1)
                 why += f". Did you mean {close[0]}?" if close else f". Valid: {', '.join(self._names)}"
-        why = "is required" if kind == "missing" else why.removeprefix("Value error, ")
         return {"where": place, "why": why}
 
 

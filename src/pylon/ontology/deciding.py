@@ -145,7 +145,7 @@ class DecisionOutcome(Record):
     decided_cost_gbp: Annotated[
         Pounds | None, Field(description="Cost of energy, wear and moving, as expected")
     ] = None
-    actual_energy_kwh: Annotated[KilowattHours | None, Field(ge=0, description="Energy drawn")] = None
+    actual_energy_kwh: Annotated[KilowattHours | None, Field(ge=0, description="Facility energy drawn")] = None
     actual_carbon_gco2: Annotated[Grams | None, Field(description="Carbon emitted")] = None
     actual_cost_gbp: Annotated[Pounds | None, Field(description="Cost of energy, wear and moving")] = None
     baseline_carbon_gco2: Annotated[

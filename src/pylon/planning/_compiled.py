@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
+import re
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.caching import FunctionCache
 
 __all__ = ["compiled", "inner"]
 
@@ -14,17 +21,44 @@ NJIT: Any = numba.njit  # its published type does not know the options that leav
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 
+class _Kept(FunctionCache):
+    """Machine code kept for the next process, until its module or one that it imports from changes.
+
+    Left to itself a cache knows only of changes in the module of the kernel that Python calls.
+    """
+
+    def __init__(self, kernel: Callable[..., object]) -> None:
+        super().__init__(kernel)  # type: ignore[no-untyped-call]
+        self.sources = _sources(kernel.__module__)
+
+    def _index_key(self, *of: Any) -> Any:
+        return super()._index_key(*of), self.sources  # type: ignore[no-untyped-call]
+
+
+def _sources(module: str) -> str:
+    """Return a digest of a module and of all private modules of its package that it imports from, or they do."""
+    package = module.rpartition(".")[0]
+    texts: dict[str, str] = {}
+    left = [module]
+    while left:
+        name = left.pop()
+        if name not in texts:
+            texts[name] = inspect.getsource(import_module(name))
+            imports = " ".join(re.findall(r"^from .*", texts[name], re.MULTILINE))
+            named = [f"{package}.{word}" for word in re.findall(r"\b_[a-z]\w*", imports)]
+            left += [one for one in named if find_spec(one)]
+    return hashlib.sha256("".join(texts[name] for name in sorted(texts)).encode()).hexdigest()
+
+
 def compiled(kernel: Kernel) -> Kernel:
     """Return `kernel` as machine code, made on its first call and kept for the next process where that is possible.
 
-    No fastmath and no threads: sums run in the order that is written down. A kernel calls only kernels of its own
-    module, because what is kept is not made anew when another module changes. It takes plain arrays and numbers and
-    writes into arrays it is given: tuples of arrays take many times longer to compile.
+    No fastmath and no threads: sums run in the order that is written down.
     """
-    try:
-        return cast(Kernel, NJIT(cache=True, error_model="numpy", no_cfunc_wrapper=True)(kernel))
-    except RuntimeError:  # no folder that may be written to: every process compiles for itself
-        return cast(Kernel, NJIT(error_model="numpy", no_cfunc_wrapper=True)(kernel))
+    compiling = NJIT(error_model="numpy", no_cfunc_wrapper=True)(kernel)
+    with suppress(RuntimeError):  # no folder that may be written to: every process compiles for itself
+        compiling._cache = _Kept(kernel)
+    return cast(Kernel, compiling)
 
 
 def inner(kernel: Kernel) -> Kernel:

@@ -1,390 +1,219 @@
-"""The best half hours for a job that may be interrupted: found by a scan, and under caps by prices and branching.
+"""A job that may be interrupted: the best split of each site, which replaces its best piece where it is better.
 
-A split is L half hours at one site, of which the last in time may be used in part. Without caps the best split that
-ends with a given half hour takes the L - 1 cheapest before it: one scan finds all of them. A cap on carbon or money
-gets a price (a Lagrange multiplier), so that the same scan keeps to it and gives a lower bound; branching over the
-half hours in order of their priced cost then closes what is left between the bound and the best split found.
-
-An item is a half hour that the job may use at one site; `items` is (PARTS, ROWS, items): what each costs and takes
-of each cap, used whole and used as the last of a split: in part, and with all that the end decides. A split is
-written as `picks`, places among the items, the last half hour in the last place.
+A split is some half hours at one site, all used whole but the last in time, of which a part may be used. Under caps
+sites come in the order of their best split without: no split of theirs costs less, so that those that cannot beat
+the best found need not be searched.
 """
 
 from __future__ import annotations
 
-from math import inf
-from typing import Final
+from math import ceil, floor, inf
 
 import numpy as np
 
 from pylon.planning import _limits
-from pylon.planning._ask import Codes
+from pylon.planning._ask import (
+    ARRIVED_MINS,
+    CARBON,
+    CARBON_CAP,
+    CELL,
+    DURATION_MINS,
+    EARLIEST_MINS,
+    LATEST_END_MINS,
+    MAX_PRICE,
+    POWER_MW,
+    PRICE,
+    VALUE,
+    WAIT_GBP_PER_HOUR,
+    Codes,
+    Flags,
+)
+from pylon.planning._choose import CAPS, COST, GRAMS, LAST, MONEY, PARTS, ROWS, WHOLE, is_within, scan, solve
 from pylon.planning._compiled import compiled, inner
+from pylon.planning._measure import allowance, moving_gbp, saves
 from pylon.planning.field import Floats
 
-__all__ = ["CAPS", "COST", "LAST", "PARTS", "ROWS", "find_items", "load", "scan", "solve"]
-
-WHOLE, LAST, PARTS = 0, 1, 2
-COST: Final = 0  # of the rows: what is made small, then what is taken of each cap
-CAPS: Final = 2  # carbon, and money; the budget of one that is not set is infinite
-ROWS: Final = 1 + CAPS
-PRICE_STEPS: Final = 20
-PRICE_TURNS: Final = 3 * CAPS  # each cap's price depends on the other's
-MOST_NODES, SPARE_NODES = 20_000, 200  # of branching at a site that may give the choice, or an alternative only
+__all__ = ["improve"]
 
 
 @compiled
-def find_items(
+def improve(
+    job: Floats,
+    signals: Floats,
+    pue: Floats,
+    rate_gbp_mwh: Floats,
     closed_by: Codes,
     gates: Codes,
-    first: int,
-    end: int,
-    beyond: float,
-    size: int,
-    columns: Codes,
-    sizes: Codes,
-    limits: Codes,
-) -> None:
-    """Write each site's open half hours from `first` to `end`, and the limit that leaves fewer than `size`.
-
-    `beyond` is how many more the job may use that lie behind the field.
-    """
-    counts = np.empty(_limits.NONE + 1, np.int64)
-    for site in range(gates.size):
-        for limit in range(counts.size):
-            counts[limit] = 0
-        for column in range(first, end):
-            closed = closed_by[site, column]
-            if closed == _limits.NONE:
-                columns[site, counts[closed]] = column
-            counts[closed] += 1
-        limits[site] = _too_few(counts, end - first, beyond, size) if gates[site] == _limits.NONE else gates[site]
-        sizes[site] = counts[_limits.NONE] if limits[site] == _limits.NONE else 0
-
-
-@inner
-def _too_few(counts: Codes, left: int, beyond: float, size: int) -> int:
-    """Return the first limit after which fewer half hours are left than the job needs."""
-    if left + beyond < size:
-        return _limits.LATEST_END
-    for limit in range(_limits.POWER, _limits.SIGNALS + 1):
-        left -= counts[limit]
-        if left + beyond < size:
-            return limit
-    return _limits.HORIZON if left < size else _limits.NONE
-
-
-@compiled
-def load(
-    values: Floats,
-    factors: Floats,
-    share: float,
-    at_end: Floats,
-    at_end_per_column: float,
-    columns: Codes,
-    sizes: Codes,
-    row: int,
-    items: Floats,
-) -> None:
-    """Write one row of each site's items: a quantity used whole; and a `share` of it with what the end adds."""
-    for site in range(sizes.size):
-        for item in range(sizes[site]):
-            column = columns[site, item]
-            taken = factors[site] * values[site, column]
-            items[site, WHOLE, row, item] = taken
-            items[site, LAST, row, item] = share * taken + at_end[site] + at_end_per_column * column
-
-
-@compiled
-def scan(items: Floats, sizes: Codes, most: float, picks: Codes, costs: Floats, limits: Codes) -> None:
-    """Write the cheapest split of each site that has items, and its cost; without caps but on the total."""
-    for site in range(sizes.size):
-        size = sizes[site]
-        if size > 0:
-            costs[site] = _scan(items[site, WHOLE, COST, :size], items[site, LAST, COST, :size], picks[site])
-            if costs[site] > most:
-                limits[site] = _limits.VALUE
-
-
-@inner
-def _scan(costs: Floats, last_costs: Floats, picks: Codes) -> float:
-    """Write the cheapest split to `picks` and return its cost; of equals the one that ends first."""
-    size = picks.size - 1
-    kept = np.empty(size, np.int64)  # the cheapest so far, cheapest first
-    kept_cost, least = 0.0, inf
-    for item in range(costs.size):
-        place = item
-        if item >= size:
-            if _saves(kept_cost + last_costs[item], least):
-                least = kept_cost + last_costs[item]
-                for i in range(size):
-                    picks[i] = kept[i]
-                picks[size] = item
-            place = size - 1
-            if costs[item] >= costs[kept[place]]:
-                continue
-            kept_cost -= costs[kept[place]]
-        kept_cost += costs[item]
-        while place > 0 and costs[item] < costs[kept[place - 1]]:
-            kept[place] = kept[place - 1]
-            place -= 1
-        kept[place] = item
-    return least
-
-
-@inner
-def _saves(cost: float, other: float) -> bool:
-    """Return whether a cost is lower by more than rounding, so that options that cost the same stay in order."""
-    return cost < other - (0.0 if other == inf else 1e-9 + 1e-12 * abs(other))
-
-
-@compiled
-def solve(
-    items: Floats,
-    sizes: Codes,
-    budgets: Floats,
-    most: float,
-    rival: float,
-    picks: Codes,
+    by_energy: bool,
+    all_sites: bool,
+    is_done: Flags,
     costs: Floats,
-    limits: Codes,
+    spans: Floats,
+    sizes: Codes,
+    refused: Codes,
 ) -> bool:
-    """Write the best split within its caps of each site that has items, its cost, and the cap that leaves none.
+    """Replace each site's best piece by its best split where that is better; of equals the first to end stays.
 
-    Return whether the best of all sites is proven: one that costs less than `rival` and no more than `most`.
+    `costs` and `spans` (D, halves, 2), of which `sizes` are used, are those of the pieces; `refused` counts what
+    leaves no split. Without `all_sites`, a site that cannot have the cheapest is left for later: it is not done.
+    Return whether the cheapest of all is proven.
     """
-    is_exact = True
-    for site in range(sizes.size):
-        if sizes[site] > 0:
-            own = _copied(items[site], sizes[site])
-            limits[site], costs[site], is_proven = _solve(own, budgets, picks[site], rival)
-            is_exact = is_exact and is_proven
-            if limits[site] == _limits.NONE and costs[site] > most:
-                limits[site] = _limits.VALUE
-            elif costs[site] < rival:
-                rival = costs[site]
+    halves, sites = spans.shape[1], gates.size
+    columns, counts = np.empty((sites, closed_by.shape[1]), np.int64), np.empty(sites, np.int64)
+    picks, bounds = np.empty((sites, halves), np.int64), np.full(sites, inf)
+    budgets, is_exact = _budgets(job, by_energy), True
+    for site in range(sites):
+        if is_done[site]:
+            continue
+        counts[site], limit = _find_columns(job, closed_by[site], gates[site], halves, columns[site])
+        cost, own = inf, columns[site, : counts[site]]
+        if limit == _limits.NONE:
+            items = _items(job, site, pue, signals, rate_gbp_mwh, by_energy, budgets, own)
+            cost = scan(items[WHOLE, COST], items[LAST, COST], picks[site])
+            if items.shape[1] == ROWS and not is_within(items, budgets, picks[site]):
+                bounds[site] = cost
+                continue
+        _settle(job, site, by_energy, limit, cost, own, picks[site], costs, spans, sizes, refused)
+        is_done[site] = True
+    for _ in range(sites):
+        site, rival = _place_of_least(bounds), costs[_place_of_least(costs)]
+        bound, ceiling, own = bounds[site], inf if all_sites else rival, columns[site, : counts[site]]
+        if bound == inf or saves(ceiling, bound):
+            break
+        bounds[site] = inf
+        items = _items(job, site, pue, signals, rate_gbp_mwh, by_energy, budgets, own)
+        limit, cost, is_proven = solve(items, budgets, picks[site], rival, ceiling)
+        is_exact = is_exact and is_proven
+        is_done[site] = limit != _limits.NONE or cost < inf
+        if is_done[site]:
+            _settle(job, site, by_energy, limit, cost, own, picks[site], costs, spans, sizes, refused)
     return is_exact
 
 
 @inner
-def _copied(items: Floats, size: int) -> Floats:
-    """Return the first `size` items, apart."""
-    copied = np.empty((PARTS, ROWS, size))
-    for part in range(PARTS):
-        for row in range(ROWS):
-            for item in range(size):
-                copied[part, row, item] = items[part, row, item]
-    return copied
+def _place_of_least(values: Floats) -> int:
+    best = 0
+    for place in range(values.size):
+        best = place if values[place] < values[best] else best
+    return best
 
 
 @inner
-def _solve(items: Floats, budgets: Floats, picks: Codes, rival: float) -> tuple[int, float, bool]:
-    """Write the best split within its caps to `picks`; return the cap that leaves none, its cost, if proven."""
-    cost = _scan(items[WHOLE, COST], items[LAST, COST], picks)
-    if _is_within(items, budgets, picks):
-        return _limits.NONE, cost, True
-    trial, prices, best = np.empty(picks.size, np.int64), np.empty(CAPS), inf
-    prices[0] = prices[1] = 0.0
-    for i in range(picks.size):
-        trial[i] = picks[i]
-    has_both = budgets[0] < inf and budgets[1] < inf
-    for turn in range(PRICE_TURNS if has_both else CAPS):
-        cap = turn % CAPS
-        if budgets[cap] < inf:
-            is_possible, best = _find_price(items, budgets, prices, cap, trial, picks, best)
-            if not is_possible:
-                return _limits.CARBON_CAP + cap, inf, True
-    if best == inf and has_both:
-        is_possible, best = _meet_both(items, budgets, trial, picks)
-        if not is_possible:
-            return _limits.MAX_PRICE, inf, True
-    best, is_proven = _branch(items, budgets, prices, trial, picks, best, rival)
-    return (_limits.MAX_PRICE if best == inf else _limits.NONE), best, is_proven
+def _budgets(job: Floats, by_energy: bool) -> Floats:
+    """Return how much a split may take of each cap: kg per MW, and GBP; infinite where there is no cap."""
+    budgets = np.empty(CAPS)
+    budgets[0] = allowance(job[CARBON_CAP]) * job[DURATION_MINS] / 60
+    budgets[1] = allowance(job[VALUE] if by_energy else job[MAX_PRICE])
+    return budgets
 
 
 @inner
-def _taken(values: Floats, last_values: Floats, picks: Codes) -> float:
-    """Return the cost or load of a split."""
-    taken: float = last_values[picks[picks.size - 1]]
-    for i in range(picks.size - 1):
-        taken += values[picks[i]]
-    return taken
+def _last_mins(job: Floats) -> float:
+    """Return how much of its last half hour a split uses."""
+    duration: float = job[DURATION_MINS]
+    return duration - CELL * (ceil(duration / CELL) - 1)
 
 
 @inner
-def _is_within(items: Floats, budgets: Floats, picks: Codes) -> bool:
-    is_within = True
-    for cap in range(CAPS):
-        taken = _taken(items[WHOLE, 1 + cap], items[LAST, 1 + cap], picks)
-        is_within = is_within and taken <= budgets[cap]
-    return is_within
+def _find_columns(job: Floats, closed_by: Codes, gate: int, halves: int, columns: Codes) -> tuple[int, int]:
+    """Write a site's open half hours that a split may use; return how many, and the limit that leaves too few."""
+    if gate != _limits.NONE:
+        return 0, gate
+    first, until = ceil(job[EARLIEST_MINS] / CELL), (allowance(job[LATEST_END_MINS]) - _last_mins(job)) / CELL + 1
+    until = until if until == inf else float(floor(until))
+    if until - first < halves:
+        return 0, _limits.LATEST_END
+    end = closed_by.size if until > closed_by.size else int(until)
+    counts = np.zeros(_limits.NONE + 1, np.int64)
+    for column in range(first, end):
+        closed = closed_by[column]
+        if closed == _limits.NONE:
+            columns[counts[closed]] = column
+        counts[closed] += 1
+    left = until - first
+    for limit in range(_limits.POWER, _limits.SIGNALS + 1):
+        left -= counts[limit]
+        if left < halves:
+            return 0, limit
+    count = counts[_limits.NONE]
+    return count, _limits.NONE if count >= halves else _limits.HORIZON
 
 
 @inner
-def _keep(items: Floats, budgets: Floats, trial: Codes, picks: Codes, best: float) -> float:
-    """Return the lower of `best` and what a split costs that keeps to all caps; the better one is in `picks`."""
-    cost = _taken(items[WHOLE, COST], items[LAST, COST], trial)
-    if not _saves(cost, best) or not _is_within(items, budgets, trial):
-        return best
-    for i in range(picks.size):
-        picks[i] = trial[i]
-    return cost
-
-
-@inner
-def _priced(items: Floats, prices: Floats) -> Floats:
-    """Return (PARTS, items): each cost with what the loads cost at the prices of the caps."""
-    priced = np.empty((PARTS, items.shape[2]))
-    for part in range(PARTS):
-        for item in range(items.shape[2]):
-            loads = prices[0] * items[part, 1, item] + prices[1] * items[part, 2, item]
-            priced[part, item] = items[part, COST, item] + loads
-    return priced
-
-
-@inner
-def _find_price(
-    items: Floats, budgets: Floats, prices: Floats, cap: int, trial: Codes, picks: Codes, best: float
-) -> tuple[bool, float]:
-    """Set the price of a cap to where the bound is highest; return whether it can be kept, and the best cost.
-
-    The bound is the least of lines: cost + price x excess, one for each split. Between a split that exceeds the cap
-    and one that keeps to it, the next price to try is where their lines cross. Splits within all caps are kept.
-    """
-    prices[cap] = 0.0
-    unpriced, loads, last_loads = _priced(items, prices), items[WHOLE, 1 + cap], items[LAST, 1 + cap]
-    low_cost = low_excess = high_cost = high_excess = 0.0
-    for step in range(2 + PRICE_STEPS):
-        if step == 1:  # the split that takes least
-            _scan(loads, last_loads, trial)
-        else:  # the cheapest, first at no price
-            if step > 1:
-                prices[cap] = (high_cost - low_cost) / (low_excess - high_excess)
-            priced = _priced(items, prices)
-            _scan(priced[WHOLE], priced[LAST], trial)
-        best = _keep(items, budgets, trial, picks, best)
-        cost = _taken(unpriced[WHOLE], unpriced[LAST], trial)
-        excess = _taken(loads, last_loads, trial) - budgets[cap]
-        if step == 0 and excess <= 0:
-            return True, best
-        if step == 1 and excess > 0:
-            return False, best
-        if step > 1 and not _saves(cost + prices[cap] * excess, low_cost + prices[cap] * low_excess):
-            break
-        if excess > 0:
-            low_cost, low_excess = cost, excess
-        else:
-            high_cost, high_excess = cost, excess
-    return True, best
-
-
-@inner
-def _meet_both(items: Floats, budgets: Floats, trial: Codes, picks: Codes) -> tuple[bool, float]:
-    """Look for a split within both caps: the least load of one under the other; return whether one can exist."""
-    probe, prices, money = _copied(items, items.shape[2]), np.empty(CAPS), budgets.size - 1
-    prices[0] = 0.0
-    for part in range(PARTS):
-        for item in range(items.shape[2]):
-            probe[part, COST, item] = items[part, 1, item]
-    _, load = _find_price(probe, budgets, prices, money, trial, picks, inf)
-    if load < inf:
-        return True, _taken(items[WHOLE, COST], items[LAST, COST], picks)
-    priced = _priced(probe, prices)
-    return _scan(priced[WHOLE], priced[LAST], trial) - prices[money] * budgets[money] <= budgets[0], inf
-
-
-@inner
-def _branch(
-    items: Floats, budgets: Floats, prices: Floats, trial: Codes, picks: Codes, best: float, rival: float
-) -> tuple[float, bool]:
-    """Improve the best split by trying each whose bound is below it; return its cost, and whether it is proven.
-
-    For each last half hour, those before it are taken in order of their priced cost: then the bound of what comes
-    next only rises, and the first that is too high ends the row. What cannot beat `rival` need not be proven.
-    """
-    size, nodes, spare = picks.size - 1, MOST_NODES, SPARE_NODES
-    priced, rent = _priced(items, prices), 0.0
-    costs = priced[WHOLE]
-    for cap in range(CAPS):
-        rent += prices[cap] * budgets[cap] if prices[cap] > 0 else 0.0
-    ranked = np.empty(costs.size, np.int64)
-    for last in range(costs.size):
-        bound = fixed = priced[LAST, last] - rent
-        for rank in range(size if last >= size else 0):
-            bound += costs[ranked[rank]]
-        if last >= size and _saves(bound, best):
-            trial[size], is_rival = last, _saves(bound, rival)
-            left = nodes if is_rival else spare
-            best, left = _branch_before(items, budgets, ranked[:last], costs, fixed, trial, picks, best, left)
-            nodes, spare = (left, spare) if is_rival else (nodes, left)
-        place = last
-        while place > 0 and costs[last] < costs[ranked[place - 1]]:
-            ranked[place] = ranked[place - 1]
-            place -= 1
-        ranked[place] = last
-    return best, nodes > 0
-
-
-@inner
-def _branch_before(
-    items: Floats,
+def _items(
+    job: Floats,
+    site: int,
+    pue: Floats,
+    signals: Floats,
+    rate_gbp_mwh: Floats,
+    by_energy: bool,
     budgets: Floats,
-    ranked: Codes,
-    costs: Floats,
-    fixed: float,
-    trial: Codes,
+    columns: Codes,
+) -> Floats:
+    """Return the items of some half hours at a site."""
+    is_capped, last_mins = budgets[0] < inf or budgets[1] < inf, _last_mins(job)
+    items = np.zeros((PARTS, ROWS if is_capped else 1, columns.size))
+    cell_mwh, share, wait = job[POWER_MW] * pue[site] * CELL / 60, last_mins / CELL, job[WAIT_GBP_PER_HOUR] / 60
+    at_end = wait * (last_mins - job[DURATION_MINS] - job[ARRIVED_MINS]) + moving_gbp(job, site)
+    energy, total = (COST, MONEY) if by_energy else (MONEY, COST)
+    if by_energy or budgets[1] < inf:
+        _load(signals[PRICE, site], columns, cell_mwh, share, 0.0, 0.0, items[:, energy])
+    if not by_energy or budgets[1] < inf:
+        _load(rate_gbp_mwh[site], columns, cell_mwh, share, at_end, wait, items[:, total])
+    if budgets[0] < inf:
+        _load(signals[CARBON, site], columns, CELL / 60, share, 0.0, 0.0, items[:, GRAMS])
+    return items
+
+
+@inner
+def _load(
+    values: Floats, columns: Codes, factor: float, share: float, at_end: float, wait: float, taken: Floats
+) -> None:
+    """Write a quantity used whole, and a `share` of it with what the end adds."""
+    for item in range(columns.size):
+        column = columns[item]
+        whole = factor * values[column]
+        taken[WHOLE, item], taken[LAST, item] = whole, share * whole + at_end + wait * CELL * column
+
+
+@inner
+def _settle(
+    job: Floats,
+    site: int,
+    by_energy: bool,
+    limit: int,
+    cost: float,
+    columns: Codes,
     picks: Codes,
-    best: float,
-    nodes: int,
-) -> tuple[float, int]:
-    """Try the splits whose last half hour is that of `trial`; return the best cost and the nodes left.
-
-    `ranks` are the places in `ranked` taken so far; row n of `sums` is what the last and n of them cost and take.
-    """
-    size, last = trial.size - 1, trial[trial.size - 1]
-    ahead, ranks, sums = _ahead(items, ranked, costs), np.empty(size, np.int64), np.empty((size + 1, ROWS))
-    sums[0, COST], sums[0, 1], sums[0, 2] = fixed, items[LAST, 1, last], items[LAST, 2, last]
-    depth = rank = 0
-    while depth >= 0:
-        left = size - depth
-        if nodes == 0 or rank + left > ranked.size or not _is_worth(sums[depth], ahead, rank, left, budgets, best):
-            depth -= 1
-            rank = ranks[depth] + 1 if depth >= 0 else 0
-            continue
-        nodes -= 1
-        taken = ranked[rank]
-        ranks[depth], trial[depth] = rank, taken
-        sums[depth + 1, COST] = sums[depth, COST] + costs[taken]
-        for row in range(1, ROWS):
-            sums[depth + 1, row] = sums[depth, row] + items[WHOLE, row, taken]
-        rank += 1
-        if left > 1:
-            depth += 1
-        else:
-            best = _keep(items, budgets, trial, picks, best)
-    return best, nodes
+    costs: Floats,
+    spans: Floats,
+    sizes: Codes,
+    refused: Codes,
+) -> None:
+    """Take the best split of a site where it is better than its piece, or count what leaves none."""
+    if limit == _limits.NONE and not by_energy and cost > allowance(job[VALUE]):
+        limit = _limits.VALUE
+    if limit != _limits.NONE:
+        refused[site, limit] += 1
+        return
+    ends = CELL * columns[picks[picks.size - 1]] + _last_mins(job)
+    if saves(cost, costs[site]) or (ends < spans[site, 0, 1] and not saves(costs[site], cost)):
+        costs[site], sizes[site] = cost, _write_spans(columns, picks, ends, spans[site])
 
 
 @inner
-def _ahead(items: Floats, ranked: Codes, costs: Floats) -> Floats:
-    """Return (ranks + 1, ROWS): the priced costs summed up to each rank, and the least load from there on."""
-    size = ranked.size
-    ahead = np.empty((size + 1, ROWS))
-    ahead[0, COST] = 0.0
-    for rank in range(size):
-        ahead[rank + 1, COST] = ahead[rank, COST] + costs[ranked[rank]]
-    for row in range(1, ROWS):
-        ahead[size, row] = inf
-        for rank in range(size - 1, -1, -1):
-            load, least = items[WHOLE, row, ranked[rank]], ahead[rank + 1, row]
-            ahead[rank, row] = load if load < least else least
-    return ahead
-
-
-@inner
-def _is_worth(sums: Floats, ahead: Floats, rank: int, left: int, budgets: Floats, best: float) -> bool:
-    """Return whether the next `left` in rank could give a better split, and the least loads could keep the caps."""
-    is_worth = _saves(sums[COST] + ahead[rank + left, COST] - ahead[rank, COST], best)
-    for row in range(1, ROWS):
-        is_worth = is_worth and sums[row] + left * ahead[rank, row] <= budgets[row - 1]
-    return is_worth
+def _write_spans(columns: Codes, picks: Codes, ends: float, spans: Floats) -> int:
+    """Write the half hours of a split as spans, those that touch as one; return how many there are."""
+    is_taken = np.zeros(columns.size, np.bool_)
+    for pick in picks:
+        is_taken[pick] = True
+    size, until = 0, -1.0
+    for item in range(columns.size):
+        if is_taken[item]:
+            if CELL * columns[item] != until:
+                spans[size, 0] = CELL * columns[item]
+                size += 1
+            until = CELL * (columns[item] + 1)
+            spans[size - 1, 1] = until
+    spans[size - 1, 1] = ends
+    return size

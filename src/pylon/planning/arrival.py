@@ -13,14 +13,15 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final
 
 import numpy as np
 
 from pylon.errors import Invalid
-from pylon.planning import _limits
-from pylon.planning._ask import MAX_PRICE, VALUE, Ask, Cells, read_field, read_job
-from pylon.planning._search import Found, measured, read, search
+from pylon.planning import _limits, _pieces
+from pylon.planning._ask import MAX_PRICE, VALUE, Ask, read_job
+from pylon.planning._search import Found, evaluated, search
 from pylon.planning.field import RESOURCES, Field, Job, Option, Weights
 
 __all__ = ["LIMITS", "Placement", "SiteRefusal", "evaluate", "place", "warm"]
@@ -39,19 +40,13 @@ class SiteRefusal:
     limit: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Placement:
-    """The choice for one job, and what it was chosen from."""
+    """The choice for one job, and what it was chosen from; what few ask for is made when it is asked for."""
 
     chosen: Option | None
     baseline: Option | None
     """Run at the earliest moment at origin, whether or not a limit forbids it; None without an origin here."""
-    refused: Mapping[str, int]
-    """Of the options looked at, how many each limit was the first to forbid; in the order of `LIMITS`.
-
-    An option looked at is a start in one piece at a site; for a job that may be interrupted also the best choice of
-    half hours at each site.
-    """
     binding: str | None
     """When nothing is chosen: the limit that stopped those options that came furthest, the last in the order of
     `LIMITS`. When it is `max_price` or `value`, money alone stands in the way."""
@@ -60,44 +55,60 @@ class Placement:
     price_to_fit_gbp: float | None
     """The least `max_price_gbp` or `value_gbp`, whichever `binding` names, that lets `to_fit` through. Where a
     higher `max_price_gbp` alone would not do, the value too must be raised to the total of `to_fit`."""
-    left_out: tuple[str, ...]
-    """Which of price, carbon and stress are known nowhere in the field, and so in no sum."""
     is_exact: bool
     """Whether the choice is proven best; False when the search for half hours under caps came to its limit."""
     found: Found = dataclasses.field(repr=False, compare=False)
-    """All of it as the kernels give it, for `by_site`."""
+    """All of it as the kernels give it."""
+
+    @cached_property
+    def by_site(self) -> tuple[Option | SiteRefusal, ...]:
+        """For every site its best option, or what forbids them all there."""
+        return tuple(
+            option or SiteRefusal(site=site, limit=_furthest(refused))
+            for site, (option, refused) in enumerate(zip(*self._complete, strict=True))
+        )
+
+    @cached_property
+    def refused(self) -> Mapping[str, int]:
+        """Of the options looked at, how many each limit was the first to forbid; in the order of `LIMITS`.
+
+        An option looked at is a start in one piece at a site; for a job that may be interrupted also the best
+        choice of half hours at each site.
+        """
+        refused = self._complete[1]
+        return {name: sum(site[limit] for site in refused) for limit, name in enumerate(LIMITS)}
+
+    @cached_property
+    def _complete(self) -> tuple[list[Option | None], list[list[int]]]:
+        """The best option of every site, and how many options each limit was the first to forbid there.
+
+        The search for the choice leaves out sites that cannot give it; here they are searched too.
+        """
+        return self.found.complete()
 
     @property
-    def by_site(self) -> tuple[Option | SiteRefusal, ...]:
-        """For every site its best option, or what forbids them all there; made when asked for."""
-        return tuple(
-            self.found.option(site) or SiteRefusal(site=site, limit=_furthest(refused))
-            for site, refused in enumerate(self.found.refused.tolist())
-        )
+    def left_out(self) -> tuple[str, ...]:
+        """Which of price, carbon and stress are known nowhere in the field, and so in no sum."""
+        return tuple(name for name, is_known in zip(SIGNALS, self.found.known, strict=True) if not is_known)
 
 
 def place(job: Job, field: Field, weights: Weights) -> Placement:
     """Return where and when `job` costs least, its baseline, and the best option of every site.
 
-    Raises `Invalid` when the arrays do not fit each other or the job could run nowhere at any time.
+    Raises `Invalid` when the job could run nowhere at any time.
     """
-    cells = read_field(field)
-    ask = read_job(job, weights, cells)
-    found = search(cells, ask)
-    chosen = found.option(found.cheapest)
-    counts = found.refused.sum(axis=0).tolist()
-    binding = None if chosen or not any(counts) else _furthest(counts)
-    richer = _with_money(cells, ask, binding)
-    to_fit = richer.option(richer.cheapest) if richer else None
+    ask = read_job(job, weights, field.sites)
+    found, is_exact = search(field, ask)
+    chosen, baseline = found.compare()
+    binding = None if chosen else _binding(found)
+    to_fit, is_least = _with_money(field, ask, binding)
     return Placement(
         chosen=chosen,
-        baseline=found.baseline(),
-        refused=dict(zip(LIMITS, counts, strict=True)),
+        baseline=baseline,
         binding=binding,
         to_fit=to_fit,
         price_to_fit_gbp=_price_to_fit(binding, to_fit),
-        left_out=tuple(name for name, is_known in zip(SIGNALS, found.reading.known, strict=True) if not is_known),
-        is_exact=found.is_exact and (richer is None or richer.is_exact),
+        is_exact=is_exact and is_least,
         found=found,
     )
 
@@ -108,16 +119,15 @@ def evaluate(job: Job, field: Field, weights: Weights, site: int, spans: Sequenc
     `spans` are [begins, ends) in minutes, in order and not touching, together as long as the job; they may lie
     beyond the field, where nothing is known. Raises `Invalid` when they are not that, and as `place` does.
     """
-    cells = read_field(field)
-    ask = read_job(job, weights, cells)
+    ask = read_job(job, weights, field.sites)
     if not 0 <= site < field.sites:
         raise Invalid(f"There is no site {site}; the field has {field.sites}, numbered from 0.")
     _check_spans(job, spans)
-    return measured(cells, ask, read(cells, ask), site, spans)
+    return evaluated(field, ask, site, spans)
 
 
 def warm() -> None:
-    """Compile everything by placing a small job of each kind: seconds the first time, then kept where it can be.
+    """Compile everything by placing a small job: seconds the first time, then kept where it can be.
 
     Nothing but time is spent: `place` compiles what it lacks by itself.
     """
@@ -149,20 +159,30 @@ def warm() -> None:
         origin=0,
         allowed=np.array([True]),
     )
-    capped = dataclasses.replace(job, interruptible=True, carbon_cap_gco2_kwh=2.0)
-    for kind in (job, dataclasses.replace(job, interruptible=True), capped):
-        place(kind, field, Weights(carbon_price_gbp_t=0.0, stress_price_gbp_mwh=0.0))
+    weights = Weights(carbon_price_gbp_t=0.0, stress_price_gbp_mwh=0.0)
+    place(dataclasses.replace(job, interruptible=True), field, weights)
+    evaluate(job, field, weights, 0, [(0.0, 60.0)])
+    _pieces.starts(60.0, 0.0, 120.0, 4)  # which `windows` calls too
 
 
-def _with_money(cells: Cells, ask: Ask, binding: str | None) -> Found | None:
-    """Return what could be had for more money, the least of it first, when money is what binds."""
+def _with_money(field: Field, ask: Ask, binding: str | None) -> tuple[Option | None, bool]:
+    """Return what the least more money would let through, when money is what binds, and whether it is proven."""
+    if binding not in ("max_price", "value"):
+        return None, True
     if binding == "value":
-        return search(cells, ask.without_limit(VALUE))
-    if binding != "max_price":
-        return None
-    richer = ask.without_limit(MAX_PRICE)
-    found = search(cells, richer, by_energy=True)
-    return found if found.cheapest is not None else search(cells, richer.without_limit(VALUE))
+        found, is_exact = search(field, ask.without_limit(VALUE))
+    else:
+        richer = ask.without_limit(MAX_PRICE)
+        found, is_exact = search(field, richer, by_energy=True)
+        if not found.has_option:
+            found, is_exact = search(field, richer.without_limit(VALUE))
+    return found.compare()[0], is_exact
+
+
+def _binding(found: Found) -> str | None:
+    """Return the limit that stopped the options that came furthest, None without any."""
+    counts = found.refused.sum(axis=0).tolist()
+    return _furthest(counts) if any(counts) else None
 
 
 def _price_to_fit(binding: str | None, to_fit: Option | None) -> float | None:

@@ -8,6 +8,8 @@ A linear programme. Power is measured at the grid; each way loses the square roo
 Where power is so cheap that wasting it pays (field * (1 - efficiency) + wear * efficiency < 0) the programme might
 charge and discharge at once, which no battery can. If it does, a second programme settles which way the battery may
 go in each half hour of that kind.
+
+SciPy is imported where it is used: that takes longer than most commands that never come there.
 """
 
 from __future__ import annotations
@@ -17,8 +19,6 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import Bounds, LinearConstraint, linprog, milp
-from scipy.sparse import csr_array, diags_array, eye_array, hstack, vstack
 
 from pylon.errors import Invalid
 from pylon.planning.field import Floats
@@ -161,6 +161,8 @@ def _check(battery: Battery, field_gbp_mwh: Floats, hours: Floats) -> None:
 
 
 def _programme(battery: Battery, price: Floats, hours: Floats) -> _Programme:
+    from scipy.sparse import diags_array, eye_array, hstack
+
     size, each_way = hours.size, battery.efficiency**0.5
     tie = TIE_GBP_MWH * (1 + np.arange(size) / size)
     lowest, highest = _band(battery, hours)
@@ -190,6 +192,8 @@ def _band(battery: Battery, hours: Floats) -> tuple[Floats, Floats]:
 
 def _solve(programme: _Programme) -> Floats:
     """Return charge and discharge, (2, T)."""
+    from scipy.optimize import linprog
+
     result = linprog(
         programme.costs,
         A_eq=programme.balance,
@@ -214,6 +218,9 @@ def _directions(
     `rate_mw` is how the relaxed plan changes what is stored: going that way in each half hour always is possible,
     and is what is left when the search finds nothing within its nodes.
     """
+    from scipy.optimize import Bounds, LinearConstraint, milp
+    from scipy.sparse import csr_array, diags_array, hstack, vstack
+
     size, where = programme.start.size, np.flatnonzero(undecided)
     charge, discharge = programme.upper[where], programme.upper[size + where]
     count = where.size

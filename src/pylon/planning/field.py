@@ -8,11 +8,13 @@ infinite room is a resource that a site does not limit.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pylon.errors import Invalid
 
 __all__ = ["HALF_HOUR_MINS", "RESOURCES", "Field", "Floats", "Job", "Option", "Terms", "Weights"]
 
@@ -26,7 +28,11 @@ RESOURCES: Final = ("power_mw", "gpus", "cpu_cores", "memory_gb")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """What every site costs and has room for in every half hour. D sites, T half hours."""
+    """What every site costs and has room for in every half hour. D sites, T half hours.
+
+    Raises `Invalid` when the arrays do not fit each other. They are kept as they are given where their type and
+    order allow it, so that `room` may change in place between two jobs; nothing else does.
+    """
 
     price_gbp_mwh: Floats
     """(D, T). What the site pays for energy: its tariff, or the wholesale price."""
@@ -42,6 +48,29 @@ class Field:
     """(D,). Whether the site takes new work at all."""
     pue: Floats
     """(D,). Facility power / IT power."""
+    signals: Floats = field(init=False, repr=False, compare=False)
+    """(3, D, T). Price, carbon and scarcity together, as the kernels read them."""
+
+    def __post_init__(self) -> None:
+        sites, half_hours = np.size(self.is_open), np.size(self.stress)
+        if half_hours == 0:
+            raise Invalid("The field has no half hours; it begins with the present one.")
+        for name, shape in (
+            *((name, (sites, half_hours)) for name in ("price_gbp_mwh", "carbon_gco2_kwh", "scarcity_gbp_mwh")),
+            ("stress", (half_hours,)),
+            ("room", (len(RESOURCES), sites, half_hours)),
+            ("is_open", (sites,)),
+            ("pue", (sites,)),
+        ):
+            values = np.ascontiguousarray(getattr(self, name), np.bool_ if name == "is_open" else np.float64)
+            if values.shape != shape:
+                raise Invalid(f"{name} has shape {values.shape}; with {sites} sites by {half_hours} it is {shape}.")
+            object.__setattr__(self, name, values)
+        signals = np.stack((self.price_gbp_mwh, self.carbon_gco2_kwh, self.scarcity_gbp_mwh))
+        object.__setattr__(self, "signals", signals)
+        for pue in self.pue.tolist():
+            if not 0 < pue < math.inf:
+                raise Invalid(f"A site's pue is {pue}; it is facility power / IT power, 1 or a little more.")
 
     @property
     def sites(self) -> int:
@@ -91,8 +120,7 @@ class Job:
     """(D,). Sites whose region the job allows."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
+class Terms(NamedTuple):
     """What an option costs, by reason, in GBP. `scarcity` is what room is worth to others; nobody is paid it."""
 
     energy: float
@@ -105,12 +133,10 @@ class Terms:
     @property
     def total(self) -> float:
         """The sum that the planner makes small, of the terms that are known; rounded once."""
-        terms = (self.energy, self.carbon, self.stress, self.migration, self.wait, self.scarcity)
-        return math.fsum(term for term in terms if not math.isnan(term))
+        return math.fsum(term for term in self if not math.isnan(term))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Option:
+class Option(NamedTuple):
     """One place and time for a job, what it costs, and the limit that forbids it if one does."""
 
     site: int

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pylon.errors import Invalid
-from pylon.planning import _kernels
+from pylon.planning import _pieces
 from pylon.planning.field import HALF_HOUR_MINS, Floats, Terms, Weights
 
 __all__ = ["Window", "Windows", "best"]
@@ -68,7 +68,7 @@ def best(
         raise Invalid(
             f"{duration_mins} minutes from minute {earliest_mins} on is no window; it lasts 1 or more, from 0 on."
         )
-    begins = _kernels.starts(float(duration_mins), float(earliest_mins), float(latest_end_mins), carbon.size)
+    begins = _pieces.starts(float(duration_mins), float(earliest_mins), float(latest_end_mins), carbon.size)
     ends = begins + duration_mins
     begins = begins[(ends <= latest_end_mins) & (ends <= HALF_HOUR_MINS * carbon.size)]
     means = tuple(_means(values, begins, duration_mins) for values in (carbon, price, strained))

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any, Final
 
 from pylon.agents import by_hand, compute_orchestrator, jobs, reasons
 from pylon.agents.contract import Span
-from pylon.agents.jobs import Placing, instant
+from pylon.agents.jobs import Placing, interval
 from pylon.errors import Invalid, Refused
 from pylon.ontology import actions
 from pylon.ontology.agency import Agent
 from pylon.ontology.compute import ComputeWorkload
-from pylon.ontology.enums import AgentStatus, AgentType, DataCentreStatus, DecisionType, WorkloadStatus
+from pylon.ontology.enums import AgentStatus, AgentType, DecisionType, WorkloadStatus
 from pylon.ontology.fleet import DataCentre
-from pylon.ontology.lifecycle import NEXT, may_follow
 from pylon.planning.field import RESOURCES
+from pylon.services._running_actions import must_become
 from pylon.services.desk import Asked, Desk, Handler
 from pylon.services.view_fleet import needs
 from pylon.store import objects
@@ -25,7 +24,6 @@ from pylon.store import objects
 __all__ = ["HANDLERS"]
 
 _S = WorkloadStatus
-_MOST_TIMES_ITS_POWER: Final = 3
 
 Booking = actions.AcceptWorkload | actions.ShiftWorkload | actions.DeferWorkload
 _Aside = actions.DeferWorkload | actions.RejectWorkload | actions.NegotiateWorkload
@@ -45,6 +43,7 @@ def _arrive(desk: Desk, jobs: Sequence[actions.SubmitWorkload], asked: Asked) ->
     refusals = [refusal for job in jobs for refusal in _refusals(job, taken, desk.now)]
     if refusals:
         raise Refused("; ".join(refusal["detail"] for refusal in refusals[:5]), refusals=refusals)
+    desk.look()
     arrived = [_workload(desk, job) for job in jobs]
     agent = _orchestrator(desk)
     for workload in arrived:
@@ -132,7 +131,7 @@ def _shift(desk: Desk, given: actions.ShiftWorkload, asked: Asked) -> None:
     workload, centre = desk.workload(given.job_id), desk.centre(given.dc_id)
     if {workload.origin_dc_id, workload.host_dc_id} - {None} == {centre.id}:
         detail = (
-            f"{given.job_id!r} is at {centre.dc_id} already. For another time, accept_workload or defer_workload."
+            f"{given.job_id!r} is at {centre.dc_id} already. For another time: accept_workload, defer_workload."
         )
         raise Refused.because("place_differs", detail, job_id=given.job_id, dc_id=centre.dc_id)
     _book(desk, given, asked, _S.QUEUED)
@@ -168,7 +167,7 @@ def _negotiate(desk: Desk, given: actions.NegotiateWorkload, asked: Asked) -> No
 def _amend(desk: Desk, given: actions.AmendWorkload, asked: Asked) -> None:
     """Change the limits and decide anew."""
     workload = desk.workload(given.job_id)
-    _must_become(workload, _S.PENDING)
+    must_become(workload, _S.PENDING)
     changes = given.changed()
     deadline = changes.get("deadline")
     if deadline is not None and deadline <= desk.now:
@@ -178,73 +177,8 @@ def _amend(desk: Desk, given: actions.AmendWorkload, asked: Asked) -> None:
     _decide(desk, changed, _orchestrator(desk), asked)
     decided = desk.decided[-1].draft if desk.decided else None
     if decided is not None and decided.decision_type is DecisionType.REJECT_WORKLOAD:
-        raise Refused.because("runs_somewhere", f"With these limits it would be rejected. {decided.reasoning}")
-
-
-def _start(desk: Desk, given: actions.StartWorkload, _: Asked) -> None:
-    workload = desk.workload(given.job_id)
-    _must_become(workload, _S.RUNNING)
-    at = given.at or desk.now
-    if workload.host_dc_id is None:
-        raise Refused.because("booked", f"{workload.job_id!r} is booked nowhere, so it cannot start.")
-    if not workload.created_at <= at <= desk.now:
-        raise _not_ahead(workload, "start", workload.created_at, desk.now)
-    centre = desk.centre_of(workload.host_dc_id)
-    if centre.status is DataCentreStatus.OFFLINE:
-        detail = f"{centre.dc_id} is OFFLINE, so nothing starts there."
-        raise Refused.because("not_offline", detail, dc_id=centre.dc_id)
-    if at != workload.scheduled_start:
-        _rebook(desk, workload, centre, at)
-    desk.change(workload.model_copy(update={"status": _S.RUNNING, "started_at": at}))
-
-
-def _rebook(desk: Desk, workload: ComputeWorkload, centre: DataCentre, at: datetime) -> None:
-    """Book the work where it runs from when it has in fact begun, in one piece: that is the room it takes up."""
-    booking = desk.view.bookings.get(workload.id)
-    if booking is not None and booking.decision_id is not None:
-        ends_at = at + timedelta(minutes=workload.duration_mins)
-        desk.book(workload, centre, [Span(at, ends_at)], booking.decision_id)
-    desk.forget()
-
-
-def _complete(desk: Desk, given: actions.CompleteWorkload, _: Asked) -> None:
-    workload = desk.workload(given.job_id)
-    _must_become(workload, _S.COMPLETED)
-    at = given.at or desk.now
-    if workload.started_at is None or not workload.started_at <= at <= desk.now:
-        raise _not_ahead(workload, "end", workload.started_at or workload.created_at, desk.now)
-    hours = Decimal(max(at - workload.started_at, timedelta(minutes=1)) / timedelta(hours=1))
-    most_kwh = round(_MOST_TIMES_ITS_POWER * workload.power_kw * hours, 2)
-    if given.energy_kwh is not None and given.energy_kwh > most_kwh:
-        drew = f"{workload.power_kw} kW for {hours:.2f} h cannot be {given.energy_kwh} kWh"
-        detail = f"{drew} of IT energy. At most {most_kwh} kWh is believed."
-        raise Refused.because("energy_plausible", detail, job_id=workload.job_id, most_kwh=float(most_kwh))
-    desk.change(
-        workload.model_copy(
-            update={"status": _S.COMPLETED, "completed_at": at, "actual_energy_kwh": given.energy_kwh}
-        )
-    )
-    desk.forget()
-
-
-def _fail(desk: Desk, given: actions.FailWorkload, _: Asked) -> None:
-    _end(desk, given, _S.FAILED)
-
-
-def _cancel(desk: Desk, given: actions.CancelWorkload, _: Asked) -> None:
-    _end(desk, given, _S.CANCELLED)
-
-
-def _end(desk: Desk, given: actions.FailWorkload | actions.CancelWorkload, status: WorkloadStatus) -> None:
-    """End a job before it is done. What it ran stays on record; what it was still to run is given up."""
-    workload = desk.workload(given.job_id)
-    _must_become(workload, status)
-    if workload.status is not _S.RUNNING:
-        desk.clear(workload)
-    desk.change(
-        workload.model_copy(update={"status": status, "status_reason": given.reason, "completed_at": desk.now})
-    )
-    desk.forget()
+        why = "With these limits it would be rejected; an amendment may have what a new job would need. "
+        raise Refused.because("runs_somewhere", why + decided.reasoning)
 
 
 def _book(desk: Desk, given: Booking, asked: Asked, status: WorkloadStatus) -> None:
@@ -253,7 +187,7 @@ def _book(desk: Desk, given: Booking, asked: Asked, status: WorkloadStatus) -> N
     What an agent has chosen is looked at again: nobody books past a limit.
     """
     workload = desk.workload(given.job_id)
-    _must_become(workload, status)
+    must_become(workload, status)
     assert given.dc_id is not None  # noqa: S101  who calls has looked
     centre = desk.centre(given.dc_id)
     spans = _spans(workload, given)
@@ -282,7 +216,7 @@ def _set_aside(
 ) -> None:
     """Leave the workload, or put it, where nothing is booked for it."""
     workload = desk.workload(given.job_id)
-    _must_become(workload, status)
+    must_become(workload, status)
     draft = asked.draft or by_hand.chosen(
         desk.view, workload, _settings(_orchestrator(desk)), decision_type, given.reason, None
     )
@@ -345,28 +279,9 @@ def _booked_effect(
         **_effect(given, workload, status),
         "dc_id": centre.dc_id,
         "data_centre_id": str(centre.id),
-        "spans": [{"starts_at": instant(span.starts_at), "ends_at": instant(span.ends_at)} for span in spans],
+        "spans": [interval(span.starts_at, span.ends_at) for span in spans],
         "takes": dict(zip(RESOURCES, taken, strict=True)),
     }
-
-
-def _must_become(workload: ComputeWorkload, status: WorkloadStatus) -> None:
-    if not may_follow(workload.status, status):
-        follow = ", ".join(sorted(NEXT[workload.status])) or "nothing: it has ended"
-        raise Refused.because(
-            "status",
-            f"{workload.job_id!r} is {workload.status} and cannot become {status}. What may follow: {follow}.",
-            job_id=workload.job_id,
-            status=workload.status.value,
-            wanted=status.value,
-            valid=sorted(NEXT[workload.status]),
-        )
-
-
-def _not_ahead(workload: ComputeWorkload, what: str, since: datetime, now: datetime) -> Refused:
-    valid = f"from {since:%Y-%m-%d %H:%M:%S} to {now:%Y-%m-%d %H:%M:%S} UTC"
-    detail = f"{workload.job_id!r} cannot {what} then. Valid: {valid}."
-    return Refused.because("not_ahead", detail, job_id=workload.job_id)
 
 
 _BY_HAND: Final = {
@@ -385,9 +300,5 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "reject_workload": _reject,
     "negotiate_workload": _negotiate,
     "amend_workload": _amend,
-    "start_workload": _start,
-    "complete_workload": _complete,
-    "fail_workload": _fail,
-    "cancel_workload": _cancel,
 }
 """The handler of each action on workloads."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -15,7 +15,15 @@ from pylon.ontology.enums import DecisionType
 from pylon.services.recompute_decision import recompute
 from pylon.store.database import Database, Transaction
 
-__all__ = ["Decision", "DecisionPage", "Explanation", "decision", "explain_decision", "list_decisions"]
+__all__ = [
+    "Decision",
+    "DecisionPage",
+    "Explanation",
+    "RefusedSites",
+    "decision",
+    "explain_decision",
+    "list_decisions",
+]
 
 _NOTHING: Mapping[str, Any] = dict.fromkeys(("before", "decision_type", "job_id", "agent", "decision_id", "id"))
 
@@ -69,6 +77,15 @@ class DecisionPage(BaseModel):
     )
 
 
+class RefusedSites(BaseModel):
+    """Sites that one limit left without an option."""
+
+    model_config = ConfigDict(frozen=True)
+
+    limit: str = Field(description="What stopped the option that came furthest at each")
+    sites: list[str] = Field(description="The data centres' own ids")
+
+
 class Explanation(BaseModel):
     """Why a decision was made, read off what it recorded."""
 
@@ -84,7 +101,10 @@ class Explanation(BaseModel):
     limits: list[dict[str, Any]] = Field(
         description="Limits that were looked at, and how many options each refused"
     )
-    outcome: dict[str, Any] | None = Field(description="What came of it; null until that is known")
+    refused: list[RefusedSites] = Field(description="The sites that had no option, by the limit that stopped them")
+    outcome: dict[str, Any] | None = Field(
+        description="What came of it, its energy the facility's; null until that is known"
+    )
     recomputes: bool | None = Field(
         description="Whether the decision made again from what it recorded is the same; null: it was not worked out"
     )
@@ -147,10 +167,18 @@ def explain_decision(database: Database, operator_id: UUID, name: str) -> Explan
             "cost_saved_gbp": row["cost_saved_gbp"],
         },
         limits=row["constraints_evaluated"].get("limits", []),
+        refused=_refused(options.get("refused", ())),
         outcome=outcome,
         recomputes=recomputes,
         is_simulated=row["is_simulated"],
     )
+
+
+def _refused(sites: Iterable[Mapping[str, Any]]) -> list[RefusedSites]:
+    stopped: dict[str, list[str]] = {}
+    for site in sites:
+        stopped.setdefault(site["refused_by"], []).append(site["dc_id"])
+    return [RefusedSites(limit=limit, sites=names) for limit, names in stopped.items()]
 
 
 def _recomputes(transaction: Transaction, operator_id: UUID, row: Mapping[str, Any]) -> bool | None:

@@ -63,7 +63,8 @@ def live_state(database: Database, operator_id: UUID, now: datetime) -> dict[str
     holds and those that begin within 48 hours; `links` the edges between those;
     `signals` 48 hours of half-hourly series from this half hour on; `sources` and `stock` where each came from;
     `age_s` how long before `as_of` each source last answered; `truncated` how many there are of a type of which
-    not all are shown. Intensities in gCO2/kWh, power in MW, prices in GBP/MWh, times in UTC.
+    not all are shown (of AgentState, of which the last 100 are, it does not say). Intensities in gCO2/kWh, power
+    in MW, prices in GBP/MWh, times in UTC.
     """
     start = floor(now)
     with database.as_reader(operator_id) as transaction:
@@ -288,6 +289,8 @@ def _truncated(stock: Iterable[Holding], held: Mapping[str, Rows]) -> dict[str, 
     for holding in stock:
         if not holding.quantity:
             totals[holding.object_type] += holding.rows
+    decisions = held[OrchestrationDecision.__name__]
+    totals[OrchestrationDecision.__name__] = decisions[0]["seq"] if decisions else 0  # the log has no gaps
     return {name: total for name, total in totals.items() if total > len(held.get(name, ()))}
 
 

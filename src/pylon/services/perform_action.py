@@ -18,14 +18,19 @@ from pylon.ontology import actions, columns
 from pylon.ontology.agency import Agent
 from pylon.ontology.canonical import digest
 from pylon.ontology.enums import DecisionType
-from pylon.services import _fleet_actions, _registry_actions, _workload_actions
+from pylon.services import _fleet_actions, _registry_actions, _running_actions, _workload_actions
 from pylon.services.desk import Asked, Call, Decided, Desk, opened
 from pylon.services.view_fleet import Views
 from pylon.store.database import Database, json_text
 
 __all__ = ["CLIENT", "HANDLERS", "Performed", "Taken", "carry_out", "perform", "taken"]
 
-HANDLERS = {**_workload_actions.HANDLERS, **_fleet_actions.HANDLERS, **_registry_actions.HANDLERS}
+HANDLERS = {
+    **_workload_actions.HANDLERS,
+    **_running_actions.HANDLERS,
+    **_fleet_actions.HANDLERS,
+    **_registry_actions.HANDLERS,
+}
 
 CLIENT = Asked(by="client")
 

@@ -54,7 +54,9 @@ class Figures(BaseModel):
     unsettled: int = Field(description="Of those that ran, how many wait for their signals; in no sum below")
     carbon_unknown: int = Field(description="Of those settled, how many have no carbon: it was never known")
     cost_unknown: int = Field(description="Of those settled, how many have no cost: a price was never known")
-    energy_kwh: Amount
+    energy_kwh: Amount = Field(
+        description="Facility energy of those settled: IT energy (a workload's actual_energy_kwh) times PUE"
+    )
     carbon_g: Amount = Field(description="gCO2, of those whose carbon is known")
     cost_gbp: Amount = Field(description="Cost of energy and of moving away from the origin, where it is known")
     compared: int = Field(description="Workloads with a baseline that broke no limit; savings are theirs")

@@ -273,7 +273,8 @@ def _expected(
     """
     plan = {moment(one["starts_at"]): one["power_mw"] for one in decision["effect"].get("schedule", ())}
     if all(at in done for at in plan if at >= decision["decided_at"]):
-        return _negative(decision["cost_saved_gbp"]), _negative(decision["carbon_saved_gco2"])
+        chosen = decision["alternatives_considered"].get("chosen") or {}
+        return chosen.get("cost_gbp"), chosen.get("carbon_gco2")
     seen = decision["inputs"]
     if "price_gbp_mwh" not in seen:
         return None, None
@@ -290,10 +291,6 @@ def _expected(
     cost = _plus(weigh(mwh, foreseen(seen["price_gbp_mwh"])), wear_gbp).value
     carbon = weigh(mwh, foreseen(seen["carbon_gco2_kwh"])).value
     return cost, None if carbon is None else 1000 * carbon
-
-
-def _negative(value: float | None) -> float | None:
-    return None if value is None else -value
 
 
 # ---- both

@@ -281,18 +281,27 @@ def _whole(transaction: Transaction, operator_id: UUID, view: View, signals: _Si
         StorageAsset.model_validate(row) for row in objects.read(transaction, StorageAsset, operator_id=operator_id)
     ]
     ahead = transaction.all("schedules_ahead", operator_id=operator_id, start=view.starts_at)
-    decided = {"id": [limit.decision_id for limit in view.limits if limit.decision_id is not None]}
+    set_by = {limit.decision_id for limit in view.limits} | {row["decision_id"] for row in ahead}
+    decided = {"id": [one for one in set_by if one is not None]}
     made = objects.find(
         transaction, OrchestrationDecision, decided, shown=["id", "agent_id"], operator_id=operator_id
     )
+    deciders = {row["id"]: row["agent_id"] for row in made}
     return replace(
         view,
-        deciders={row["id"]: row["agent_id"] for row in made},
+        deciders=deciders,
         workloads=tuple(ComputeWorkload.model_validate(row) for row in workloads),
         assets=tuple(assets),
         asset_regions=tuple(signals.numbers[asset.region_id] for asset in assets),
         schedules={
-            asset_id: tuple(Scheduled(starts_at=one["starts_at"], power_mw=one["power_mw"]) for one in those)
+            asset_id: tuple(
+                Scheduled(
+                    starts_at=one["starts_at"],
+                    power_mw=one["power_mw"],
+                    is_by_hand=deciders[one["decision_id"]] is None,
+                )
+                for one in those
+            )
             for asset_id, those in groupby(ahead, key=lambda one: one["storage_asset_id"])
         },
     )

@@ -23,6 +23,7 @@ import psycopg.errors
 from pylon.errors import TooCostly
 from pylon.ontology import columns, fields
 from pylon.ontology.catalogue import OBJECT_TYPES, ROWS
+from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.fields import Field, Kind, Op
 from pylon.ontology.grid import GenerationMix, GridSignal
 from pylon.ontology.object_sets import (
@@ -276,7 +277,13 @@ def _says_simulated(kind: type[ObjectType], t: str) -> list[str]:
         "data_source": f"{t}.data_source = 'simulated'",
         "provenance": f"jsonb_path_exists({t}.provenance, '$.* ? (@ == \"simulated\")')",
     }
-    return [said for name, said in says.items() if name in kind.model_fields]
+    said = [said for name, said in says.items() if name in kind.model_fields]
+    if kind is ComputeWorkload:  # what a real job is said to have used at a simulated site is simulated as well
+        said.append(
+            f"({t}.started_at is not null and exists (select from public.data_centres h where h.operator_id = "
+            f"{t}.operator_id and h.id = {t}.host_dc_id and h.is_simulated))"
+        )
+    return said
 
 
 def _where(conditions: Sequence[str]) -> str:

@@ -33,6 +33,15 @@ def test_what_nothing_forbids_is_not_refused():
     assert codes(views.view(A), (0, 60), (90, 150), interruptible=True) == []
 
 
+def test_by_hand_a_critical_job_may_be_put_later_than_the_planner_would():
+    view = views.view(A)
+    workload = views.workload("j", origin_dc_id=A.id, urgency="CRITICAL", deferral_window_mins=None)
+    assert by_hand.refusals(view, workload, CONFIG, A.id, spans((600, 720))) == []
+    draft = by_hand.chosen(view, workload, CONFIG, D.ACCEPT_WORKLOAD, None, (A.id, spans((600, 720))))
+    assert draft.alternatives["chosen"]["refused_by"] is None
+    assert "as soon as it can" not in draft.reasoning
+
+
 @pytest.mark.parametrize(
     ("mins", "values", "code"),
     [

@@ -43,6 +43,13 @@ def at_work(*jobs: tuple[str, float], stress=PEAK, price=50.0, site=A, starts_at
     return views.view(A, B, stress=stress, price=price, workloads=held, bookings=bookings)
 
 
+def test_a_critical_job_that_may_not_wait_is_not_offered():
+    price = [50.0] * 8 + [60.0]
+    given = {"price": {"A": price, "B": 500.0}, "created_at": AT(4), "deferral_window_mins": None}
+    assert propose(at_work(("j", 1), urgency="CRITICAL", **given)) == []
+    assert len(propose(at_work(("j", 1), urgency="HIGH", **given))) == 1
+
+
 def test_what_could_run_outside_the_worst_window_is_offered_with_its_cost():
     price = [50.0] * 8 + [60.0]
     view = at_work(("j", 1), price={"A": price, "B": 500.0}, deferral_window_mins=600, created_at=AT(4))

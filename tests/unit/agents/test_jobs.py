@@ -63,6 +63,26 @@ def test_compute_is_worth_what_the_workload_says_or_else_what_the_agent_takes():
     assert job_of().value_gbp == 2 * 600  # 2 MWh of IT energy
     never = Placing(lost_compute_gbp_mwh=None)
     assert math.isnan(jobs.job_of(views.view(A), views.workload("j"), never).value_gbp)
+    seen = [
+        jobs.describe(views.view(A), views.workload("j", **values), config)["value_by"]
+        for values, config in (({"value_gbp": 10}, CONFIG), ({}, CONFIG), ({}, never))
+    ]
+    assert seen == ["value_gbp", "lost_compute_gbp_mwh", None]
+
+
+@pytest.mark.parametrize(
+    ("values", "may_wait"),
+    [
+        ({"urgency": "CRITICAL"}, False),
+        ({"urgency": "CRITICAL", "deadline": views.NOW + timedelta(hours=3)}, True),
+        ({"urgency": "CRITICAL", "deferral_window_mins": 60}, True),
+        ({"urgency": "HIGH"}, True),
+    ],
+)
+def test_only_a_critical_job_that_does_not_say_how_long_may_not_wait(values, may_wait):
+    workload = views.workload("j", **{"deferral_window_mins": None, **values})
+    assert jobs.may_wait(workload) is may_wait
+    assert jobs.describe(views.view(A), workload, CONFIG)["may_wait"] is may_wait
 
 
 @pytest.mark.parametrize(("urgency", "gbp"), [("LOW", 0), ("MEDIUM", 0.2), ("HIGH", 1.2), ("CRITICAL", 4)])
@@ -96,6 +116,12 @@ class TestLatestEnd:
         ]
         assert [one["latest_end_by"] for one in seen] == ["deadline", "deferral_window_mins", "horizon_hours"]
         assert seen[2]["latest_end"] == jobs.instant(views.NOW + timedelta(hours=48))
+        assert seen[0]["ends"] == {
+            "deadline": "2026-11-22T15:10:00Z",
+            "deferral_window_mins": "2026-11-23T14:10:00Z",
+            "horizon_hours": "2026-11-24T12:10:00Z",
+        }
+        assert list(seen[2]["ends"]) == ["horizon_hours"]
 
     def test_a_job_that_may_not_wait_can_start_when_it_arrives_between_two_seconds(self):
         now = views.NOW + timedelta(microseconds=250_000)
@@ -180,3 +206,13 @@ def test_a_weight_is_a_number_that_is_not_negative(value):
 def test_it_is_seen_whether_any_site_could_hold_a_workload(values, fits):
     view = views.view(A.model_copy(update={"gpu_count": 64}), B)
     assert jobs.describe(view, views.workload("j", **values), CONFIG)["fits_some_site"] is fits
+
+
+def test_of_what_no_site_has_enough_the_need_and_the_most_there_is_are_seen():
+    view = views.view(A.model_copy(update={"gpu_count": 64}), B.model_copy(update={"gpu_count": 8}))
+    seen = jobs.describe(view, views.workload("j", power_kw=12_000, required_gpu_mins=120 * 65), CONFIG)
+    assert seen["short_of"] == [
+        {"limit": "power_mw", "needs": 12.0, "most": 10.0, "dc_id": "B", "region_id": 5},
+        {"limit": "gpus", "needs": 65.0, "most": 64.0, "dc_id": "A", "region_id": 12},
+    ]
+    assert jobs.describe(view, views.workload("j"), CONFIG)["short_of"] == []

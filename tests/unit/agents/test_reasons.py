@@ -151,6 +151,19 @@ def test_its_own_booking_makes_room_for_it_and_is_weighed_as_it_would_be_now():
     assert f"which would now cost GBP {gain:,.2f} more" in draft.reasoning
 
 
+def test_a_choice_that_is_booked_already_moves_nothing():
+    view = views.view(A, price=[80] * 4 + [20] * 92, carbon=100)
+    first = draft_of(view)
+    (span,) = first.alternatives["chosen"]["spans"]
+    starts_at = jobs.moment(span["starts_at"])
+    assert starts_at > NOW
+    same, other = (views.booking(A, at, 120) for at in (starts_at, starts_at + timedelta(minutes=30)))
+    told = draft_of(view, same).reasoning
+    assert "That is where and when it is booked already: nothing moves." in told
+    assert "replaces" not in told
+    assert "It replaces the booking" in draft_of(view, other).reasoning
+
+
 NUMBER = st.one_of(st.floats(-50, 500), st.just(math.nan))
 
 
@@ -221,6 +234,16 @@ def test_explaining_gives_the_reason_first_and_then_the_figures():
         told[-1],
     ]
     assert told[-1].startswith("The limit carbon_cap (250 gCO2/kWh) refused ")
+
+
+def test_sites_that_the_same_limit_stops_share_a_sentence():
+    sites = [views.site(dc_id, 12) for dc_id in "ABCD"]
+    view = views.view(*sites, price=dict.fromkeys("ABCD", 50), carbon={"A": 300, "B": 300, "C": 300, "D": 100})
+    told = reasons.explain(row_of(draft_of(view, carbon_cap_gco2=250)))
+    assert [one for one in told if "no option" in one] == [
+        "3 sites have no option: its carbon cap stopped the one that came furthest at A (region 12), B (region 12)"
+        " and C (region 12)."
+    ]
 
 
 def test_a_decision_of_another_kind_explains_itself_by_its_reason():

@@ -242,7 +242,7 @@ def test_a_standing_schedule_stands_until_it_is_about_to_end():
     assert proposals(a_view(asset, schedules={asset.id: standing})) == []
     assert proposals(a_view(asset, schedules={asset.id: standing[:50]})) == []
     proposal = the_proposal(a_view(asset, schedules={asset.id: standing[:48]}))
-    assert proposal.draft.reasoning.startswith("Its schedule ended on Mon 23 Nov 12:00 UTC.")
+    assert proposal.draft.reasoning.startswith("Its schedule ends on Mon 23 Nov 12:00 UTC:")
     assert proposals(a_view(asset, schedules={asset.id: standing[:48]}), renew_within_hours=12) == []
     assert proposals(a_view(asset, schedules={asset.id: standing[:14]}), horizon_hours=12) == []
     assert proposals(a_view(asset, schedules={asset.id: standing[:12]}), horizon_hours=12) != []
@@ -268,6 +268,65 @@ def test_a_better_plan_replaces_a_standing_one_only_beyond_the_churn():
     assert f"worth GBP {gain:,.2f} less" in proposal.draft.reasoning
     assert proposals(a_view(asset, price=changed, schedules=standing), churn_gbp=gain) == []
     assert len(proposals(a_view(asset, price=changed, schedules=standing), churn_gbp=gain - 0.01)) == 1
+
+
+def test_the_savings_of_plans_that_replace_each_other_add_up_to_what_the_last_saves():
+    asset = an_asset()
+    first = the_proposal(a_view(asset))
+    changed = DAY.copy()
+    changed[20] += 100
+    again = the_proposal(a_view(asset, price=changed, schedules={asset.id: as_schedule(first)}))
+    afresh = the_proposal(a_view(asset, price=changed)).draft
+    held, options = first.draft.alternatives["chosen"], again.draft.alternatives
+    assert options["baseline_is"] == "the schedule that stands, and idle after it"
+    assert options["baseline"]["cost_gbp"] == pytest.approx(held["cost_gbp"] - 100 * power(first)[20] / 2, abs=1e-5)
+    worth_now = -options["baseline"]["cost_gbp"]
+    assert again.draft.cost_saved_gbp + worth_now == pytest.approx(afresh.cost_saved_gbp, abs=1e-4)
+    assert again.draft.cost_saved_gbp < afresh.cost_saved_gbp / 2
+    assert afresh.alternatives["baseline_is"] == "idle"
+
+
+def test_what_a_renewed_plan_adds_is_counted_from_the_end_of_the_schedule_that_stood():
+    asset = an_asset()
+    standing = as_schedule(the_proposal(a_view(asset)))[:48]
+    draft = the_proposal(a_view(asset, schedules={asset.id: standing})).draft
+    asked = np.array([one.power_mw for one in standing[1:]])
+    assert draft.alternatives["baseline"]["cost_gbp"] == pytest.approx(
+        -(asked @ DAY[1:48] - 3 * np.maximum(asked, 0).sum()) / 2, abs=1e-4
+    )
+
+
+def by_hand(*powers: float, first: int = 0) -> tuple[Scheduled, ...]:
+    return tuple(
+        Scheduled(starts_at=START + (first + number) * HALF_HOUR, power_mw=mw, is_by_hand=True)
+        for number, mw in enumerate(powers)
+    )
+
+
+def test_what_was_scheduled_by_hand_stands_and_the_plan_begins_after_it():
+    asset = an_asset()
+    proposal = the_proposal(a_view(asset, schedules={asset.id: by_hand(0.0, 20.0, 20.0, -10.0)}))
+    assert proposal.parameters["schedule"][0]["starts_at"] == "2026-11-22T14:00:00Z"
+    assert len(proposal.parameters["schedule"]) == COLUMNS - 4
+    end = next(limit for limit in proposal.draft.constraints["limits"] if limit["limit"] == "end_mwh")
+    assert end["value"] == pytest.approx(50 - 20 / 0.86**0.5 + 5 * 0.86**0.5, abs=0.01)
+    assert "It keeps to the schedule set by hand until Sun 22 Nov 14:00 UTC." in proposal.draft.reasoning
+    assert decide(json.loads(json.dumps(proposal.draft.inputs))) == proposal
+
+
+def test_what_comes_before_a_schedule_by_hand_is_kept_too():
+    asset = an_asset()
+    standing = as_schedule(the_proposal(a_view(asset)))
+    ahead = (*standing[:40], *by_hand(5.0, first=40), *standing[41:])
+    assert proposals(a_view(asset, schedules={asset.id: ahead}), churn_gbp=10_000) == []
+    proposal = the_proposal(a_view(asset, schedules={asset.id: ahead[:41]}))
+    assert proposal.parameters["schedule"][0]["starts_at"] == "2026-11-23T08:30:00Z"
+    assert proposal.draft.inputs["by_hand"]["power_mw"] == [one.power_mw for one in ahead[:41]]
+
+
+def test_one_scheduled_by_hand_as_far_as_is_planned_is_left_alone():
+    asset = an_asset()
+    assert proposals(a_view(asset, schedules={asset.id: by_hand(5.0, first=COLUMNS - 1)})) == []
 
 
 def test_a_standing_schedule_that_ends_first_is_weighed_with_the_best_that_it_leaves():
@@ -381,9 +440,6 @@ def test_a_view_without_assets_or_half_hours_proposes_nothing():
     assert proposals(a_view()) == []
     asset = an_asset()
     view = a_view(asset)
-    assert (
-        describe(
-            replace(view, field=replace(view.field, room=view.field.room[:, :, :1])), asset, REGION, StorageConfig()
-        )
-        is None
-    )
+    wide = ("price_gbp_mwh", "carbon_gco2_kwh", "stress", "scarcity_gbp_mwh", "room")
+    short = replace(view.field, **{name: getattr(view.field, name)[..., :1] for name in wide})
+    assert describe(replace(view, field=short), asset, REGION, StorageConfig()) is None

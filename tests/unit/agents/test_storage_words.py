@@ -12,6 +12,7 @@ CHOSEN = {
     "discharged_mwh": 21.4,
     "charged_at_gbp_mwh": 40.0,
     "discharged_at_gbp_mwh": 1052.5,
+    "stored_mwh": 10.0,
     "carbon_gco2": 305_000.0,
     "cost_gbp": -100.5,
     "terms": TERMS,
@@ -46,6 +47,9 @@ def a_document(**changes: Any) -> dict[str, Any]:
     return {**usual, **changes}
 
 
+STANDING = {"ends_at": "2026-11-23T12:30:00Z"}
+
+
 def options(**changes: Any) -> dict[str, Any]:
     return {"chosen": CHOSEN, "baseline": IDLE, "standing": None, **changes}
 
@@ -61,6 +65,28 @@ def test_the_first_sentence_has_what_is_done_what_it_saves_and_the_sum():
         " against idling that saves GBP 100.50 after wear and emits 305.0 kg CO2;"
         " in all it is worth GBP 70.00 (energy +120.00, carbon -30.50, wear -19.50)."
     ]
+
+
+def test_a_new_plan_claims_only_what_it_adds_to_the_schedule_that_stood():
+    stood = {**CHOSEN, "cost_gbp": -90.0, "carbon_gco2": 300_000.0, "stored_mwh": 7.5, "total_gbp": -65.0}
+    stood["terms"] = {**TERMS, "energy_gbp": -115.0}
+    (sentence,) = said(a_document(standing=STANDING), options(baseline=stood))
+    assert sentence.endswith(
+        "; against following the schedule that stood, and then idling, that saves GBP 10.50 after wear, emits 5.0"
+        " kg CO2 and leaves 2.5 MWh more in store; in all it is worth GBP 5.00 (energy +5.00)."
+    )
+
+
+def test_to_stop_what_stood_is_a_gain_too():
+    (sentence,) = said(a_document(standing=STANDING), options(chosen=IDLE, baseline=CHOSEN))
+    assert "stays idle: nothing in sight pays for its losses and wear; against following the schedule" in sentence
+    assert "costs GBP 100.50 after wear and avoids 305.0 kg CO2; in all it is worth GBP -70.00" in sentence
+
+
+def test_a_schedule_set_by_hand_is_kept_to_and_said_to_be():
+    document = a_document(by_hand={"ends_at": "2026-11-22T18:00:00Z"})
+    assert said(document, options())[0] == ("It keeps to the schedule set by hand until Sun 22 Nov 18:00 UTC.")
+    assert occasion(document, options()) == "It had no schedule after the one set by hand."
 
 
 def test_a_loss_is_called_one():
@@ -100,10 +126,14 @@ def test_what_a_reader_should_know_comes_after():
 @pytest.mark.parametrize(
     ("ends_at", "standing_total", "expected"),
     [
-        ("2026-11-23T12:00:00Z", -70.0, "Its schedule ended on Mon 23 Nov 12:00 UTC."),
+        ("2026-11-23T12:00:00Z", -70.0, "Its schedule ends on Mon 23 Nov 12:00 UTC: this one takes its place."),
         ("2026-11-23T12:30:00Z", -70.0, None),
         ("2026-11-23T12:30:00Z", -65.0, None),
-        ("2026-11-23T12:30:00Z", -64.99, "Its schedule is now worth GBP 5.01 less than this one."),
+        (
+            "2026-11-23T12:30:00Z",
+            -64.99,
+            "Its schedule is now worth GBP 5.01 less than this one, which takes its place.",
+        ),
         ("2026-11-23T12:30:00Z", -80.0, None),
     ],
 )

@@ -48,7 +48,44 @@ def test_another_place_later_at_a_loss_in_money():
 def test_the_same_place_tomorrow_in_pieces():
     carbon = [300.0] * 26 + [10.0, 10.0, 300.0, 10.0, 10.0, 300.0]
     said = told(views.view(A, carbon=carbon), interruptible=True)
-    assert said.startswith("Runs in 2 pieces Mon 23 Nov 01:00-03:30 UTC at A (region 12) instead of now: ")
+    assert said.startswith(
+        "Runs in 2 pieces: Mon 23 Nov 01:00-02:00, 02:30-03:30 UTC, at A (region 12) instead of now: "
+    )
+
+
+def test_pieces_on_both_sides_of_midnight_each_have_their_day():
+    carbon = [300.0] * 23 + [10.0, 300.0, 10.0, 10.0, 300.0, 10.0, 300.0]
+    said = told(views.view(A, carbon=carbon), interruptible=True)
+    assert said.startswith("Runs in 3 pieces: 23:30-Mon 23 Nov 00:00, 00:30-01:30, 02:00-02:30 UTC, at A ")
+
+
+def test_of_many_pieces_the_first_the_last_and_how_long_they_are_together():
+    said = told(views.view(A, carbon=[300.0] * 2 + [10.0, 300.0] * 10), interruptible=True, duration_mins=180)
+    assert said.startswith("Runs in 6 pieces: 13:00-13:30 to 18:00-18:30 UTC, 3 h in all, at A (region 12) ")
+
+
+def test_a_cleaner_grid_that_a_worse_pue_makes_dirtier_is_said_to_be_that():
+    leaky = views.site("B", 5, pue=1.6)
+    view = views.view(A, leaky, price={"A": 50, "B": 10}, carbon={"A": 100, "B": 90})
+    assert "90 instead of 100 gCO2/kWh, at a PUE of 1.60 instead of 1.00, emits 88.00 kg CO2 more;" in told(view)
+    assert "PUE" not in told(views.view(A, B, price={"A": 50, "B": 10}, carbon={"A": 100, "B": 90}))
+
+
+def test_a_dirtier_grid_that_a_better_pue_makes_cleaner_is_said_to_be_that():
+    leaky = views.site("A", 12, pue=1.6)
+    view = views.view(leaky, B, carbon={"A": 100, "B": 110})
+    assert "110 instead of 100 gCO2/kWh, at a PUE of 1.00 instead of 1.60, saves 100.00 kg CO2;" in told(view)
+
+
+def test_a_critical_job_that_names_no_end_runs_as_soon_as_it_can_and_says_so():
+    view = views.view(A, price=[100.0] * 8 + [1.0])
+    said = told(view, urgency="CRITICAL", deferral_window_mins=None)
+    assert said.startswith("Runs 12:10-14:10 UTC at A (region 12), now and at its origin")
+    assert said.endswith(
+        "It is CRITICAL and names neither a deadline nor a deferral window, so it runs as soon as it can."
+    )
+    assert "CRITICAL" not in told(view, urgency="CRITICAL")
+    assert "CRITICAL" not in told(view, urgency="HIGH", deferral_window_mins=None)
 
 
 def test_without_an_origin():
@@ -64,34 +101,78 @@ def test_without_an_origin():
         (
             views.view(A),
             {"max_price_gbp": 60},
-            "Does not run at its max_price_gbp of GBP 60.00: the least that lets it through is GBP 100.00,"
-            " 12:10-14:10 UTC at A (region 12).",
+            "Does not run at its max_price_gbp of GBP 60.00: the least that lets it through is GBP 100.00. It would"
+            " fit with max_price_gbp 100.00 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): send it with"
+            " amend_workload.",
+        ),
+        (
+            views.view(A, price=2000),
+            {},
+            "Does not run at what it is taken to be worth, GBP 1,200.00, as it names no value_gbp: the least that"
+            " lets it through is GBP 4,020.00. It would fit with value_gbp 4020.00 (12:10-14:10 UTC at A (region"
+            " 12), GBP 4,020.00 in all): send it with amend_workload.",
+        ),
+        (
+            views.view(A),
+            {"value_gbp": 7},
+            "Does not run at its value_gbp of GBP 7.00: the least that lets it through is GBP 120.00. It would fit"
+            " with value_gbp 120.00 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): send it with"
+            " amend_workload.",
         ),
         (
             views.view(A),
             {"carbon_cap_gco2": 80},
             "Waits: no time that ends by Mon 23 Nov 14:10 UTC keeps its mean intensity to its cap of 80 gCO2/kWh as"
-            " forecast now.",
+            " forecast now. It would fit with carbon_cap_gco2 100 (12:10-14:10 UTC at A (region 12), GBP 120.00 in"
+            " all): send it with amend_workload.",
         ),
         (
             views.with_room(views.view(A), 0.5),
             {"deferral_window_mins": 60},
-            "Waits: nothing fits that ends by 15:10 UTC; what lacks is free power.",
+            "Waits: nothing fits that ends by 15:10 UTC; what lacks is free power: it needs 1 MW of IT power.",
         ),
         (
             views.view(A),
             {"power_kw": 50_000},
-            "Rejected: no site in the regions it allows is large enough for it, even empty.",
+            "Rejected: it needs 50 MW of IT power, and the largest site you have, A (region 12), has 10.",
+        ),
+        (
+            views.view(views.site("A", 12, gpu_count=256), views.site("B", 5, gpu_count=64), views.site("C", 13)),
+            {"required_gpu_mins": 512 * 120, "allowed_region_ids": [5, 12]},
+            "Rejected: it needs 512 GPUs, and the largest site in the regions it allows, A (region 12), has 256. It"
+            " would fit with allowed_region_ids 5, 12 and 13 (12:10-14:10 UTC at C (region 13), GBP 120.00 in all):"
+            " submit it anew under another job_id.",
+        ),
+        (
+            views.view(views.site("A", 12, gpu_count=256), views.site("B", 5, gpu_count=8, total_capacity_mw=90)),
+            {"required_gpu_mins": 100 * 120, "power_kw": 20_000},
+            "Rejected: no site you have has all that it needs, even empty.",
+        ),
+        (
+            views.view(A),
+            {"allowed_region_ids": [9, 14]},
+            "Rejected: no site of yours is in region 9 (East Midlands) and region 14 (South East England). It would"
+            " fit with allowed_region_ids 9, 12 and 14 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all):"
+            " submit it anew under another job_id.",
+        ),
+        (
+            views.view(),
+            {"origin_dc_id": None},
+            "Rejected: you have no data centre. Register one with register_data_centre.",
         ),
         (
             views.view(A),
             {"deadline": views.NOW.replace(hour=13)},
-            "Rejected: 120 minutes from now end after 13:10 UTC, its deadline.",
+            "Rejected: 120 minutes from now end after 13:10 UTC, its deadline. It would fit with deadline"
+            " 2026-11-22T14:30:00Z (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): submit it anew under"
+            " another job_id.",
         ),
         (
             views.view(A),
             {"carbon_cap_gco2": 80, "deferral_window_mins": 0},
-            "Rejected: no option that ends by 14:10 UTC is left; the last were forbidden by its carbon cap.",
+            "Rejected: no option that ends by 14:10 UTC is left; the last were forbidden by its carbon cap. It"
+            " would fit with carbon_cap_gco2 100 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): submit it"
+            " anew under another job_id.",
         ),
     ],
 )

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import pytest
 from rich.console import Console
 
 from pylon.interfaces.decide_tables import round_lines, round_table
@@ -47,8 +48,8 @@ def a_round(*turns: Turn, resting: tuple[str, ...] = ()) -> Round:
     return Round(now=NOW, trigger="test", turns=list(turns), resting=list(resting))
 
 
-def drawn(done: Round, limit: int = 10) -> str:
-    console = Console(width=200)
+def drawn(done: Round, limit: int = 10, width: int = 200) -> str:
+    console = Console(width=width)
     with console.capture() as said:
         console.print(round_table(done, limit))
     return said.get()
@@ -65,10 +66,44 @@ def test_a_decision_is_a_row_with_signed_savings_and_a_short_reason():
     assert "much" not in said
 
 
+LONG = (
+    "Runs in 3 pieces 22:00-Mon 23 Nov 05:03 UTC at WOLVERHAMPTON-HIGH-STREET-1 (region 8) instead of now at "
+    "HOUNSLOW-GREAT-WEST-ROAD-12 (region 12): much."
+)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_nothing_of_a_decision_is_cut_off_however_narrow_the_terminal(width: int):
+    ids = [f"SIM-2025-20261122T{hour:02}00Z-{'long' * (hour - 8)}" for hour in (9, 10, 20)]
+    decisions = [
+        taken(n, effect={"job_id": job_id}, reasoning=LONG, decision_type=DecisionType.CARBON_OPTIMIZATION)
+        for n, job_id in enumerate(ids, 1)
+    ]
+    printed = drawn(a_round(turn(*decisions)), width=width)
+    assert max(map(len, printed.splitlines())) <= width
+    assert "…" not in printed
+    whole = "".join(printed.split())
+    for said in (*ids, LONG.partition(": ")[0], "(carbon +30.00, energy -10.00)"):
+        assert "".join(said.split()) in whole.replace("1.50-2.50", "")
+
+
+def test_what_decisions_rest_on_is_said_whole_and_of_how_many():
+    price, stress = taken(2, simulated=["price"]), taken(3, simulated=["carbon", "price", "stress"])
+    assert "Rests on simulated" not in lines(a_round(turn(taken())))
+    assert "Rests on simulated price." in lines(a_round(turn(price)))
+    assert "Rests on simulated price, carbon and stress: 2 of them." in lines(a_round(turn(taken(), price, stress)))
+
+
 def test_what_has_no_saving_shows_none():
     row = drawn(a_round(turn(taken(carbon_saved_gco2=None, cost_saved_gbp=None, reasoning="Waits: no room."))))
     assert "job-1" in row
     assert "0.00" not in row
+
+
+def test_work_in_pieces_has_them_listed():
+    pieces = "Runs in 2 pieces: 12:10-13:00, 15:00-16:10 UTC, at B (region 5) instead of now at A (region 12)"
+    said = " ".join(drawn(a_round(turn(taken(reasoning=f"{pieces}: much.")))).split())
+    assert f"{pieces} (carbon +30.00, energy -10.00)" in said
 
 
 def test_a_reason_that_begins_with_too_little_goes_on():

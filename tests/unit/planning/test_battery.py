@@ -272,7 +272,7 @@ def test_where_the_search_ends_early_the_plan_can_still_be_done_and_says_so(monk
     def gives_up(*_args: object, **_options: object) -> object:
         return type("Result", (), {"x": None, "status": 1})
 
-    monkeypatch.setattr(batteries, "milp", gives_up)
+    monkeypatch.setattr("scipy.optimize.milp", gives_up)
     found = dispatch(battery, prices, np.full(40, 0.5))
     assert best.is_exact
     assert not found.is_exact

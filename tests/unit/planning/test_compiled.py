@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+from pylon.planning import _compiled
 
 
 def test_it_works_where_nothing_compiled_can_be_kept() -> None:
@@ -16,3 +19,23 @@ def test_it_works_where_nothing_compiled_can_be_kept() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_kept_is_made_anew_when_any_kernel_changes(tmp_path: Path) -> None:
+    program = "from room._outer import doubled\nassert doubled(3) == int(__import__('sys').argv[1])\n"
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "_compiled.py").write_bytes(Path(_compiled.__file__).read_bytes())
+    (room / "_outer.py").write_text(
+        "from room._compiled import compiled\nfrom room._inner import times\n\n\n"
+        "@compiled\ndef doubled(x):\n    return times(x)\n"
+    )
+    for factor in (2, 2, 4):
+        (room / "_inner.py").write_text(
+            f"from room._compiled import inner\n\n\n@inner\ndef times(x):\n    return {factor} * x\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(3 * factor)], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+    assert list((room / "__pycache__").glob("_outer.doubled*.nbi"))

@@ -1,0 +1,194 @@
+"""A job in one piece: every start worth trying, and the best of them at each site.
+
+A job is its numbers, in the order of `_ask`. Kernels write into the arrays they are given; those come last.
+"""
+
+from __future__ import annotations
+
+from math import floor, inf, isfinite
+
+import numpy as np
+
+from pylon.planning import _limits
+from pylon.planning._ask import (
+    ARRIVED_MINS,
+    CARBON,
+    CARBON_CAP,
+    CELL,
+    DURATION_MINS,
+    EARLIEST_MINS,
+    LATEST_END_MINS,
+    MAX_PRICE,
+    POWER_MW,
+    PRICE,
+    VALUE,
+    WAIT_GBP_PER_HOUR,
+    Codes,
+)
+from pylon.planning._compiled import compiled, inner
+from pylon.planning._measure import allowance, moving_gbp, saves, too_late, touched
+from pylon.planning.field import Floats
+
+__all__ = ["starts", "survey"]
+
+FIRST, TOUCHED, LAST = 0, 1, 2
+"""Of a piece: the half hour it begins in, the last that it touches, and the one that its end is in."""
+
+
+@compiled
+def starts(duration_mins: float, earliest_mins: float, latest_end_mins: float, half_hours: int) -> Floats:
+    """Return every moment worth starting at in one piece, in order: the first alone when it would end too late.
+
+    Between two moments at which a job begins or ends with a half hour its cost changes in a straight line, so no
+    other moment is cheaper than those, the earliest and the one that ends at the latest end.
+    """
+    moments = np.empty(2 * half_hours + 3)
+    moments[0] = moment = earliest_mins
+    size, last, end = 1, latest_end_mins - duration_mins, CELL * half_hours
+    until = last if last < end else end
+    while size < moments.size - 1:
+        begin = CELL * (floor(moment / CELL) + 1)
+        finish = CELL * (floor((moment + duration_mins) / CELL) + 1) - duration_mins
+        moment = begin if begin < finish else finish
+        if moment >= until:
+            break
+        moments[size] = moment
+        size += 1
+    if earliest_mins < last < end:
+        moments[size] = last
+        size += 1
+    return moments[:size]
+
+
+@inner
+def survey(
+    job: Floats,
+    signals: Floats,
+    pue: Floats,
+    rate_gbp_mwh: Floats,
+    closed_by: Codes,
+    gates: Codes,
+    by_energy: bool,
+    costs: Floats,
+    spans: Floats,
+    refused: Codes,
+) -> None:
+    """Write the cost and the first span of each site's best start in one piece, by its total or its energy alone.
+
+    The cost is infinite without one. `refused` counts the starts that each limit is the first to forbid there.
+    """
+    duration, half_hours = job[DURATION_MINS], closed_by.shape[1]
+    moments = starts(duration, job[EARLIEST_MINS], job[LATEST_END_MINS], half_hours)
+    columns, mins = np.empty((3, moments.size), np.int64), np.empty((2, moments.size))
+    late, limits, waits = np.empty(moments.size, np.int64), np.empty(moments.size, np.int64), np.empty(moments.size)
+    _write_pieces(job, moments, half_hours, columns, mins, late, waits)
+    sums = np.empty((3, 2, half_hours + 1))
+    for site in range(gates.size):
+        best, costs[site] = 0, inf
+        if gates[site] == _limits.NONE:
+            _write_limits(closed_by[site], columns, late, limits)
+            _add_up(rate_gbp_mwh[site], sums[0])
+            if by_energy or job[MAX_PRICE] < inf:
+                _add_up(signals[PRICE, site], sums[1])
+            if job[CARBON_CAP] < inf:
+                _add_up(signals[CARBON, site], sums[2])
+            best, costs[site] = _best_piece(
+                job, site, pue[site], limits, columns, mins, waits, sums, by_energy, refused[site]
+            )
+        else:
+            refused[site, gates[site]] = moments.size
+        spans[site, 0, 0], spans[site, 0, 1] = moments[best], moments[best] + duration
+
+
+@inner
+def _best_piece(
+    job: Floats,
+    site: int,
+    pue: float,
+    limits: Codes,
+    columns: Codes,
+    mins: Floats,
+    waits: Floats,
+    sums: Floats,
+    by_energy: bool,
+    refused: Codes,
+) -> tuple[int, float]:
+    """Return the cheapest piece at one site and its cost, infinite without one; count what forbids the others."""
+    best, least = 0, inf
+    most_g, most_energy = allowance(job[CARBON_CAP]) * job[DURATION_MINS], allowance(job[MAX_PRICE])
+    most, mwh_per_min, moving = allowance(job[VALUE]), job[POWER_MW] * pue / 60, moving_gbp(job, site)
+    has_carbon_cap, needs_energy = most_g < inf, by_energy or most_energy < inf
+    rates, prices, carbons = sums[0], sums[1], sums[2]
+    for piece in range(limits.size):
+        limit = limits[piece]
+        if limit == _limits.NONE:
+            total = mwh_per_min * _over(rates, columns, mins, piece) + moving + waits[piece]
+            energy = mwh_per_min * _over(prices, columns, mins, piece) if needs_energy else -inf
+            cost = energy if by_energy else total
+            if has_carbon_cap and _over(carbons, columns, mins, piece) > most_g:
+                limit = _limits.CARBON_CAP
+            elif energy > most_energy:
+                limit = _limits.MAX_PRICE
+            elif total > most:
+                limit = _limits.VALUE
+            elif saves(cost, least):
+                best, least = piece, cost
+        if limit != _limits.NONE:
+            refused[limit] += 1
+    return best, least
+
+
+@inner
+def _write_limits(closed_by: Codes, columns: Codes, late: Codes, limits: Codes) -> None:
+    """Write the first limit of room, signals and time that forbids each piece at one site.
+
+    Pieces are in order of time, so the half hours that one touches are a window that only moves forward.
+    """
+    newest = np.full(_limits.NONE, -1)  # the last half hour so far that each limit closes
+    newest_of_all = entered = -1
+    for piece in range(limits.size):
+        while entered < columns[TOUCHED, piece]:
+            entered += 1
+            if closed_by[entered] != _limits.NONE:
+                newest[closed_by[entered]] = newest_of_all = entered
+        limits[piece] = late[piece]
+        if newest_of_all >= columns[FIRST, piece]:
+            for limit in range(_limits.SIGNALS, _limits.POWER - 1, -1):
+                if newest[limit] >= columns[FIRST, piece]:
+                    limits[piece] = limit
+
+
+@inner
+def _add_up(values: Floats, sums: Floats) -> None:
+    """Write a row and its integral up to each half hour, in its unit x minutes; unknown values count as nothing."""
+    total = 0.0
+    for column in range(values.size):
+        value = values[column] if isfinite(values[column]) else 0.0
+        sums[0, column], sums[1, column] = value, total
+        total += CELL * value
+    sums[0, values.size], sums[1, values.size] = 0.0, total
+
+
+@inner
+def _over(sums: Floats, columns: Codes, mins: Floats, piece: int) -> float:
+    """Return the integral of a row over a piece."""
+    first, last = columns[FIRST, piece], columns[LAST, piece]
+    begun: float = sums[1, first] + mins[0, piece] * sums[0, first]
+    ended: float = sums[1, last] + mins[1, piece] * sums[0, last]
+    return ended - begun
+
+
+@inner
+def _write_pieces(
+    job: Floats, moments: Floats, half_hours: int, columns: Codes, mins: Floats, late: Codes, waits: Floats
+) -> None:
+    """Write where each piece begins and ends, as half hours and minutes into them, and whether it ends too late."""
+    wait = job[WAIT_GBP_PER_HOUR] / 60
+    for piece in range(moments.size):
+        begins, ends = moments[piece], moments[piece] + job[DURATION_MINS]
+        for end, moment in ((0, begins), (1, ends)):
+            column = floor(moment / CELL)
+            columns[LAST * end, piece] = column if column < half_hours else half_hours
+            mins[end, piece] = moment - CELL * column if column < half_hours else 0.0
+        columns[TOUCHED, piece] = touched(ends, half_hours)
+        late[piece], waits[piece] = too_late(job, ends, half_hours), wait * (begins - job[ARRIVED_MINS])
