@@ -891,7 +891,7 @@ comment on column public.decision_outcomes.recorded_at is 'When the outcome was 
 comment on column public.decision_outcomes.decided_energy_kwh is 'Energy expected [kWh]';
 comment on column public.decision_outcomes.decided_carbon_gco2 is 'Carbon expected [gCO2]';
 comment on column public.decision_outcomes.decided_cost_gbp is 'Cost of energy, wear and moving, as expected [GBP]';
-comment on column public.decision_outcomes.actual_energy_kwh is 'Energy drawn [kWh]';
+comment on column public.decision_outcomes.actual_energy_kwh is 'Facility energy drawn [kWh]';
 comment on column public.decision_outcomes.actual_carbon_gco2 is 'Carbon emitted [gCO2]';
 comment on column public.decision_outcomes.actual_cost_gbp is 'Cost of energy, wear and moving [GBP]';
 comment on column public.decision_outcomes.baseline_carbon_gco2 is 'Carbon of the baseline (run now at origin; idle), as signals turned out [gCO2]';
