@@ -24,8 +24,8 @@ __all__ = ["Database", "Transaction", "json_text"]
 
 _POOL_WAIT_S = 10.0
 _ONLY_WHEN_TOLD = 2**31
-"""How often a statement is run before it is prepared by itself. One that reads `*` would fail after a migration; one
-that reads much is planned better with its parameters. So only what is told to be prepared is."""
+"""How often a statement is run before it is prepared by itself. One that reads `*` would fail after a migration,
+and one that reads much is planned better with its parameters. So only what is told to be prepared is."""
 _ONE_MOMENT = IsolationLevel.REPEATABLE_READ
 """What a reader's queries all see: one moment, so that a pipeline run is seen whole or not at all."""
 
