@@ -8,6 +8,7 @@ the best found need not be searched.
 from __future__ import annotations
 
 from math import ceil, floor, inf
+from typing import TypeAlias
 
 import numpy as np
 
@@ -35,6 +36,11 @@ from pylon.planning.field import Floats
 
 __all__ = ["improve"]
 
+Given: TypeAlias = tuple[Floats, Floats, Floats, Floats, bool, Floats]
+"""Job, signals, PUE, the cost of an MWh in each cell, whether the least energy is looked for, and the budgets."""
+Best: TypeAlias = tuple[Floats, Floats, Codes, Codes]
+"""Of each site the cost, the spans and how many they are; and what refuses its options."""
+
 
 @compiled
 def improve(
@@ -58,35 +64,72 @@ def improve(
     leaves no split. Without `all_sites`, a site that cannot have the cheapest is left for later: it is not done.
     Return whether the cheapest of all is proven.
     """
-    halves, sites = spans.shape[1], gates.size
+    sites, halves = spans.shape[:2]
+    given = (job, signals, pue, rate_gbp_mwh, by_energy, _budgets(job, by_energy))
+    best = (costs, spans, sizes, refused)
     columns, counts = np.empty((sites, closed_by.shape[1]), np.int64), np.empty(sites, np.int64)
     picks, bounds = np.empty((sites, halves), np.int64), np.full(sites, inf)
-    budgets, is_exact = _budgets(job, by_energy), True
-    for site in range(sites):
+    _scan_sites(given, closed_by, gates, columns, counts, picks, bounds, is_done, best)
+    return _search_in_turn(given, all_sites, columns, counts, picks, bounds, is_done, best)
+
+
+@inner
+def _scan_sites(
+    given: Given,
+    closed_by: Codes,
+    gates: Codes,
+    columns: Codes,
+    counts: Codes,
+    picks: Codes,
+    bounds: Floats,
+    is_done: Flags,
+    best: Best,
+) -> None:
+    """Settle each site that has no split, or whose best without caps keeps to them.
+
+    Of the others that is the bound; the half hours that a split may use, their count and the picks are kept too.
+    """
+    (job, _, _, _, _, budgets), halves = given, picks.shape[1]
+    for site in range(gates.size):
         if is_done[site]:
             continue
         counts[site], limit = _find_columns(job, closed_by[site], gates[site], halves, columns[site])
         cost, own = inf, columns[site, : counts[site]]
         if limit == _limits.NONE:
-            items = _items(job, site, pue, signals, rate_gbp_mwh, by_energy, budgets, own)
+            items = _items(given, site, own)
             cost = scan(items[WHOLE, COST], items[LAST, COST], picks[site])
             if items.shape[1] == ROWS and not is_within(items, budgets, picks[site]):
                 bounds[site] = cost
                 continue
-        _settle(job, site, by_energy, limit, cost, own, picks[site], costs, spans, sizes, refused)
+        _settle(given, site, limit, cost, own, picks[site], best)
         is_done[site] = True
-    for _ in range(sites):
+
+
+@inner
+def _search_in_turn(
+    given: Given,
+    all_sites: bool,
+    columns: Codes,
+    counts: Codes,
+    picks: Codes,
+    bounds: Floats,
+    is_done: Flags,
+    best: Best,
+) -> bool:
+    """Search under caps the sites that have a bound, the lowest first; return whether the cheapest is proven."""
+    (costs, _, _, _), is_exact = best, True
+    for _ in range(bounds.size):
         site, rival = _place_of_least(bounds), costs[_place_of_least(costs)]
         bound, ceiling, own = bounds[site], inf if all_sites else rival, columns[site, : counts[site]]
         if bound == inf or saves(ceiling, bound):
             break
         bounds[site] = inf
-        items = _items(job, site, pue, signals, rate_gbp_mwh, by_energy, budgets, own)
-        limit, cost, is_proven = solve(items, budgets, picks[site], rival, ceiling)
+        items = _items(given, site, own)
+        limit, cost, is_proven = solve(items, given[-1], picks[site], rival, ceiling)
         is_exact = is_exact and is_proven
         is_done[site] = limit != _limits.NONE or cost < inf
         if is_done[site]:
-            _settle(job, site, by_energy, limit, cost, own, picks[site], costs, spans, sizes, refused)
+            _settle(given, site, limit, cost, own, picks[site], best)
     return is_exact
 
 
@@ -140,17 +183,9 @@ def _find_columns(job: Floats, closed_by: Codes, gate: int, halves: int, columns
 
 
 @inner
-def _items(
-    job: Floats,
-    site: int,
-    pue: Floats,
-    signals: Floats,
-    rate_gbp_mwh: Floats,
-    by_energy: bool,
-    budgets: Floats,
-    columns: Codes,
-) -> Floats:
+def _items(given: Given, site: int, columns: Codes) -> Floats:
     """Return the items of some half hours at a site."""
+    job, signals, pue, rate_gbp_mwh, by_energy, budgets = given
     is_capped, last_mins = budgets[0] < inf or budgets[1] < inf, _last_mins(job)
     items = np.zeros((PARTS, ROWS if is_capped else 1, columns.size))
     cell_mwh, share, wait = job[POWER_MW] * pue[site] * CELL / 60, last_mins / CELL, job[WAIT_GBP_PER_HOUR] / 60
@@ -177,20 +212,9 @@ def _load(
 
 
 @inner
-def _settle(
-    job: Floats,
-    site: int,
-    by_energy: bool,
-    limit: int,
-    cost: float,
-    columns: Codes,
-    picks: Codes,
-    costs: Floats,
-    spans: Floats,
-    sizes: Codes,
-    refused: Codes,
-) -> None:
+def _settle(given: Given, site: int, limit: int, cost: float, columns: Codes, picks: Codes, best: Best) -> None:
     """Take the best split of a site where it is better than its piece, or count what leaves none."""
+    (job, _, _, _, by_energy, _), (costs, spans, sizes, refused) = given, best
     if limit == _limits.NONE and not by_energy and cost > allowance(job[VALUE]):
         limit = _limits.VALUE
     if limit != _limits.NONE:
