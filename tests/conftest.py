@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -46,6 +47,9 @@ NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 R = TypeVar("R", bound=Row)
 Described = dict[str, dict[str, Any]]
 Superuser = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+
+hypothesis.settings.register_profile("pylon", deadline=None)  # no test is about how busy the machine is
+hypothesis.settings.load_profile("pylon")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

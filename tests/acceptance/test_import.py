@@ -132,7 +132,7 @@ def test_a_label_that_is_not_the_importers_to_give_is_refused(
         (b"{", "application/json", {}, 422, "is not JSON"),
         (b"PAR1PAR1", PARQUET, {}, 422, "no Parquet file"),
         (SITES.encode(), "text/csv", {"type": "DataCenter"}, 422, "Did you mean DataCentre?"),
-        (SITES.encode(), "text/csv", {"on_existing": "replace"}, 422, "'update', 'skip' or 'fail'"),
+        (SITES.encode(), "text/csv", {"on_existing": "replace"}, 422, "update, skip or fail"),
         (SITES.encode(), "text/csv", {"dryrun": "true"}, 422, "has no parameter 'dryrun'. Valid: dry_run"),
         (SITES.encode(), "text/plain", {}, 415, "application/json or text/csv or application/vnd.apache.parquet"),
         (b"x" * (IMPORT_ALLOWANCE.max_body_bytes + 1), "text/csv", {}, 413, "at most 32,000,000 bytes"),

@@ -280,8 +280,8 @@ def _says_simulated(kind: type[ObjectType], t: str) -> list[str]:
     said = [said for name, said in says.items() if name in kind.model_fields]
     if kind is ComputeWorkload:  # what a real job is said to have used at a simulated site is simulated as well
         said.append(
-            f"({t}.started_at is not null and exists (select from public.data_centres h where h.operator_id = "
-            f"{t}.operator_id and h.id = {t}.host_dc_id and h.is_simulated))"
+            f"({t}.started_at is not null and {t}.host_dc_id in (select id from (select * from public.data_centres "
+            "where operator_id = %(operator_id)s) t00 where is_simulated))"
         )
     return said
 
