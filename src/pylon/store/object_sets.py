@@ -280,7 +280,7 @@ def _says_simulated(kind: type[ObjectType], t: str) -> list[str]:
     said = [said for name, said in says.items() if name in kind.model_fields]
     if kind is ComputeWorkload:  # what a real job is said to have used at a simulated site is simulated as well
         said.append(
-            f"({t}.started_at is not null and {t}.host_dc_id in (select id from (select * from public.data_centres "
+            f"({t}.started_at is not null and {t}.host_dc_id in (select id from (select * from public.data_centres "  # noqa: S608  an alias
             "where operator_id = %(operator_id)s) t00 where is_simulated))"
         )
     return said
