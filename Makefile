@@ -44,6 +44,7 @@ bench: $(VENV)/.dev ## Measure what is published in docs/benchmarks.md, each fig
 	$(BIN)/python benchmarks/live_state.py
 	$(BIN)/python benchmarks/object_api.py
 	$(BIN)/python benchmarks/arrival.py
+	$(BIN)/python benchmarks/battery.py
 	$(BIN)/python benchmarks/decide.py
 	$(BIN)/python benchmarks/log.py
 	$(BIN)/python benchmarks/start_up.py

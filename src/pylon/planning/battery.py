@@ -5,22 +5,26 @@ A linear programme. Power is measured at the grid; each way loses the square roo
     stored[t] = stored[t-1] + hours[t] * (sqrt(efficiency) * charge[t] - discharge[t] / sqrt(efficiency))
     value     = sum over t of hours[t] * (field[t] * (discharge[t] - charge[t]) - wear * discharge[t])
 
+The field is what a MWh is worth where the battery stands: price, carbon and stress in money and, beside a data
+centre, the scarcity price that the centre's workloads pay. So a battery charges before and after the half hours in
+which they are short of room, and discharges in them.
+
 Where power is so cheap that wasting it pays (field * (1 - efficiency) + wear * efficiency < 0) the programme might
 charge and discharge at once, which no battery can. If it does, a second programme settles which way the battery may
 go in each half hour of that kind.
-
-SciPy is imported where it is used: that takes longer than most commands that never come there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Final
+import math
+from dataclasses import dataclass, fields
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pylon.errors import Invalid
+from pylon.planning import _battery_programme as programmes
+from pylon.planning._battery_programme import Programme
 from pylon.planning.field import Floats
 
 __all__ = ["TIE_GBP_MWH", "Battery", "Dispatch", "dispatch", "follow"]
@@ -28,12 +32,6 @@ __all__ = ["TIE_GBP_MWH", "Battery", "Dispatch", "dispatch", "follow"]
 TIE_GBP_MWH: Final = 1e-6
 """Added to each MWh moved, and once more in proportion to how late it is: among plans of equal value the one that
 moves least is chosen, then the earlier. A plan is within two of these a MWh moved of the best there is."""
-
-NODE_LIMIT: Final = 500
-"""Nodes of the second programme's search, which has needed at most six. A count, unlike a limit of time, gives
-the same plan on every machine."""
-
-_DUST = 1e-9  # MW or MWh that are the solver's rounding and nothing else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,23 +75,12 @@ class Dispatch:
         return self.discharge_mw - self.charge_mw
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Programme:
-    """The linear programme over charge, discharge and stored energy, T of each, in that order."""
-
-    costs: Floats
-    lower: Floats
-    upper: Floats
-    balance: Any
-    """Sparse (T, 3T): stored energy follows from the half hour before; the right side is `start`."""
-    start: Floats
-
-
 def dispatch(battery: Battery, field_gbp_mwh: Floats, hours: Floats) -> Dispatch:
-    """Return the dispatch that is worth most on a field of T prices.
+    """Return the dispatch that is worth most on a field of T prices, its site's scarcity price included.
 
     `hours` are the lengths of the half hours (the first may be partly gone). The battery idles where the price is
-    NaN. Raises `Invalid` when the arrays differ in length or a figure of the battery is out of range.
+    NaN. The same arrays have the same answer, whatever was asked before. Raises `Invalid` when the arrays differ in
+    length or a figure of the battery is out of range.
     """
     _check(battery, field_gbp_mwh, hours)
     is_used = ~np.isnan(field_gbp_mwh) & (hours > 0)
@@ -101,13 +88,12 @@ def dispatch(battery: Battery, field_gbp_mwh: Floats, hours: Floats) -> Dispatch
         return _dispatch(battery, np.zeros((2, hours.size)), field_gbp_mwh, hours, is_exact=True)
     price = np.where(is_used, field_gbp_mwh, 0.0)
     programme = _programme(battery, price, np.where(is_used, hours, 0.0))
-    power = _solve(programme)
+    moved, is_exact = programmes.solve(programme), True
     pays_to_waste = price * (1 - battery.efficiency) + battery.wear_gbp_mwh * battery.efficiency < 0
-    is_exact = True
-    if (pays_to_waste & (power > 0).all(axis=0)).any():
-        may_charge, is_exact = _directions(programme, pays_to_waste, _stored_rate(battery, power))
-        power = _solve(_one_way(programme, pays_to_waste, may_charge))
-    return _dispatch(battery, power, field_gbp_mwh, hours, is_exact=is_exact)
+    if (pays_to_waste & (moved > 0).all(axis=0)).any():
+        # What the two ways come to can be had by going one: directions that can always be kept to.
+        moved, is_exact = programmes.solve_one_way(programme, pays_to_waste, moved[0] >= moved[1])
+    return _dispatch(battery, _power(battery, programme, moved), field_gbp_mwh, hours, is_exact=is_exact)
 
 
 def follow(
@@ -123,25 +109,25 @@ def follow(
         raise Invalid(
             f"power_mw has {power_mw.size} half hours and hours has {hours.size}; give one value for each."
         )
-    each_way = battery.efficiency**0.5
+    each_way = math.sqrt(battery.efficiency)
     power = np.zeros((2, hours.size))
     stored = battery.charge_mwh
     for t, (asked, length) in enumerate(zip(power_mw.tolist(), hours.tolist(), strict=True)):
         if length <= 0:
             continue
         room = max(0.0, battery.capacity_mwh - stored) / (each_way * length)
-        power[0, t] = min(max(0.0, -asked), battery.max_charge_mw, room)
-        power[1, t] = min(max(0.0, asked), battery.max_discharge_mw, max(0.0, stored) * each_way / length)
+        charge = min(max(0.0, -asked), battery.max_charge_mw, room)
+        discharge = min(max(0.0, asked), battery.max_discharge_mw, max(0.0, stored) * each_way / length)
         if decimals is not None:
-            power[:, t] = _cut(power[:, t], decimals)
-        stored += length * float(_stored_rate(battery, power[:, t]))
+            charge, discharge = _cut(charge, decimals), _cut(discharge, decimals)
+        power[:, t] = charge, discharge
+        stored += length * (each_way * charge - discharge / each_way)
     return _dispatch(battery, power, field_gbp_mwh, hours, is_exact=False)
 
 
-def _cut(power: Floats, decimals: int) -> Floats:
-    steps = np.floor(np.round(power * 10.0**decimals, 6))  # a step less a float's rounding is that step
-    cut: Floats = steps / 10.0**decimals
-    return cut
+def _cut(power_mw: float, decimals: int) -> float:
+    steps = math.floor(round(power_mw * 10.0**decimals * 1e6) / 1e6)  # a step less a float's rounding is that step
+    return steps / 10.0**decimals
 
 
 def _check(battery: Battery, field_gbp_mwh: Floats, hours: Floats) -> None:
@@ -149,6 +135,11 @@ def _check(battery: Battery, field_gbp_mwh: Floats, hours: Floats) -> None:
         raise Invalid(
             f"field_gbp_mwh has {field_gbp_mwh.size} half hours, hours has {hours.size}; give one value for each."
         )
+    for name, figures in (("hours", hours), *((one.name, getattr(battery, one.name)) for one in fields(battery))):
+        if not np.isfinite(figures).all():
+            raise Invalid(f"{name} is {figures}; only a price may be missing. Give a finite figure.")
+    if np.isinf(field_gbp_mwh).any():
+        raise Invalid("field_gbp_mwh has an infinite price; give a finite one, or NaN where it is not known.")
     if not 0 < battery.efficiency <= 1:
         raise Invalid(f"efficiency is {battery.efficiency}; it is a share, above 0 and at most 1.")
     if not 0 <= battery.min_mwh <= battery.max_mwh <= battery.capacity_mwh:
@@ -160,29 +151,29 @@ def _check(battery: Battery, field_gbp_mwh: Floats, hours: Floats) -> None:
         raise Invalid("max_charge_mw, max_discharge_mw and wear_gbp_mwh must not be below 0.")
 
 
-def _programme(battery: Battery, price: Floats, hours: Floats) -> _Programme:
-    from scipy.sparse import diags_array, eye_array, hstack
-
-    size, each_way = hours.size, battery.efficiency**0.5
-    tie = TIE_GBP_MWH * (1 + np.arange(size) / size)
+def _programme(battery: Battery, price: Floats, hours: Floats) -> Programme:
+    each_way = math.sqrt(battery.efficiency)
+    tie = TIE_GBP_MWH * (1 + np.arange(hours.size) / hours.size)
     lowest, highest = _band(battery, hours)
-    is_used = hours > 0
-    most = np.concatenate([battery.max_charge_mw * is_used, battery.max_discharge_mw * is_used])
-    carried = eye_array(size) - eye_array(size, k=-1)
-    start = np.zeros(size)
-    start[0] = battery.charge_mwh
-    return _Programme(
-        costs=np.concatenate([hours * (price + tie), hours * (battery.wear_gbp_mwh - price + tie), np.zeros(size)]),
-        lower=np.concatenate([np.zeros(2 * size), lowest]),
-        upper=np.concatenate([most, highest]),
-        balance=hstack([diags_array(-each_way * hours), diags_array(hours / each_way), carried], format="csr"),
-        start=start,
+    return Programme(
+        costs_gbp_mwh=np.array([(price + tie) / each_way, (battery.wear_gbp_mwh - price + tie) * each_way]),
+        most_mwh=np.array([battery.max_charge_mw * each_way * hours, battery.max_discharge_mw / each_way * hours]),
+        lowest_mwh=lowest,
+        highest_mwh=highest,
+        start_mwh=battery.charge_mwh,
     )
+
+
+def _power(battery: Battery, programme: Programme, moved: Floats) -> Floats:
+    """Return the power at the grid, (2, T), of what is `moved`; all that may be moved is exactly the full power."""
+    share = np.divide(moved, programme.most_mwh, out=np.zeros_like(moved), where=moved > 0)
+    power: Floats = np.array([[battery.max_charge_mw], [battery.max_discharge_mw]]) * share
+    return power
 
 
 def _band(battery: Battery, hours: Floats) -> tuple[Floats, Floats]:
     """Return the least and the most to be stored after each half hour: the band, or the fastest way into it."""
-    each_way = battery.efficiency**0.5
+    each_way = math.sqrt(battery.efficiency)
     risen = battery.charge_mwh + np.cumsum(each_way * battery.max_charge_mw * hours)
     fallen = battery.charge_mwh - np.cumsum(battery.max_discharge_mw * hours / each_way)
     lowest, highest = np.minimum(battery.min_mwh, risen), np.maximum(battery.max_mwh, fallen)
@@ -190,71 +181,9 @@ def _band(battery: Battery, hours: Floats) -> tuple[Floats, Floats]:
     return lowest, highest
 
 
-def _solve(programme: _Programme) -> Floats:
-    """Return charge and discharge, (2, T)."""
-    from scipy.optimize import linprog
-
-    result = linprog(
-        programme.costs,
-        A_eq=programme.balance,
-        b_eq=programme.start,
-        bounds=np.column_stack([programme.lower, programme.upper]),
-        method="highs",
-        # Closer than by default, so that what separates two plans of equal value is seen.
-        options={"primal_feasibility_tolerance": 1e-9, "dual_feasibility_tolerance": 1e-10},
-    )
-    size = programme.start.size
-    if result.x is None:  # a plan always exists: straight to the band, then nothing
-        raise Invalid(f"The battery has no dispatch: {result.message} Check that its figures are finite.")
-    power: Floats = result.x[: 2 * size].reshape(2, size)
-    return np.where(power > _DUST, power, 0.0)
-
-
-def _directions(
-    programme: _Programme, undecided: NDArray[np.bool_], rate_mw: Floats
-) -> tuple[NDArray[np.bool_], bool]:
-    """Return in which half hours the battery may charge, and whether that is proven best, where `undecided`.
-
-    `rate_mw` is how the relaxed plan changes what is stored: going that way in each half hour always is possible,
-    and is what is left when the search finds nothing within its nodes.
-    """
-    from scipy.optimize import Bounds, LinearConstraint, milp
-    from scipy.sparse import csr_array, diags_array, hstack, vstack
-
-    size, where = programme.start.size, np.flatnonzero(undecided)
-    charge, discharge = programme.upper[where], programme.upper[size + where]
-    count = where.size
-    pick = csr_array((np.ones(count), (np.arange(count), where)), shape=(count, size))
-    none, unused = csr_array((count, size)), csr_array((size, count))
-    one_way = vstack(
-        [hstack([pick, none, none, diags_array(-charge)]), hstack([none, pick, none, diags_array(discharge)])]
-    )
-    result = milp(
-        np.concatenate([programme.costs, np.zeros(count)]),
-        integrality=np.concatenate([np.zeros(3 * size), np.ones(count)]),
-        bounds=Bounds(
-            np.concatenate([programme.lower, np.zeros(count)]), np.concatenate([programme.upper, np.ones(count)])
-        ),
-        constraints=[
-            LinearConstraint(hstack([programme.balance, unused]), programme.start, programme.start),
-            LinearConstraint(one_way, -np.inf, np.concatenate([np.zeros(count), discharge])),
-        ],
-        options={"mip_rel_gap": 0.0, "node_limit": NODE_LIMIT},
-    )
-    may_charge = rate_mw >= 0
-    if result.x is not None:
-        may_charge[where] = result.x[3 * size :] > 0.5
-    return may_charge, result.status == 0
-
-
-def _one_way(programme: _Programme, decided: NDArray[np.bool_], may_charge: NDArray[np.bool_]) -> _Programme:
-    forbidden = np.concatenate([decided & ~may_charge, decided & may_charge, np.zeros_like(decided)])
-    return replace(programme, upper=np.where(forbidden, 0.0, programme.upper))
-
-
 def _stored_rate(battery: Battery, power: Floats) -> Floats:
     """Return how fast stored energy changes, in MW, at (charge, discharge)."""
-    each_way = battery.efficiency**0.5
+    each_way = math.sqrt(battery.efficiency)
     rate: Floats = each_way * power[0] - power[1] / each_way
     return rate
 
