@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.enums import DecisionType, WorkloadUrgency
 from pylon.services.list_decisions import explain_decision
@@ -95,3 +97,56 @@ def test_a_schedule_that_a_client_has_set_stands_through_the_rounds(here: Acting
     assert "It keeps to the schedule set by hand until Sun 22 Nov 11:00 UTC." in after.reasoning
     assert a_round(here).decisions == []
     assert explain_decision(here.database, here.operator_id, after.decision_id).recomputes
+
+
+def test_a_booking_that_a_client_has_chosen_stands_until_its_place_is_gone(here: Acting) -> None:
+    here.do("register_agent", agent_id="O", name="O", agent_type="COMPUTE_ORCHESTRATOR")
+    optimizer = {"agent_id": "C", "name": "C", "agent_type": "CARBON_OPTIMIZER"}
+    here.do("register_agent", optimizer, config={"churn_gbp": 0, "churn_share": 0})
+    later = here.now.replace(microsecond=0) + timedelta(hours=9)
+    for job_id in ("E-0", "E-1"):
+        here.submit(job_id)
+    booked = {"dc_id": "LEEDS-1", "starts_at": later, "reason": "I want it there"}
+    here.do("shift_workload", job_id="E-0", **booked)
+    dear = {"dc_id": "SLOUGH-1", "starts_at": later}
+    here.do("accept_workload", job_id="E-1", **dear)
+    assert a_round(here).decisions == [], "the optimizer moves neither, however dear they are"
+    assert here.workload("E-0")["status_reason"] == "I want it there"
+    here.do("set_data_centre_status", dc_id="LEEDS-1", status="OFFLINE", reason="Flood")
+    (lost,) = a_round(here).decisions
+    assert "It replaces the booking 18:07-19:07 UTC at LEEDS-1 (region 3), chosen by hand" in lost.reasoning
+    assert "which is no longer possible" in lost.reasoning
+    assert explain_decision(here.database, here.operator_id, lost.decision_id).recomputes
+
+
+def test_what_an_arrival_without_an_agent_has_booked_may_be_moved(here: Acting) -> None:
+    for dc_id in ("LEEDS-1", "PERTH-1"):
+        here.do("set_data_centre_status", dc_id=dc_id, status="MAINTENANCE", reason="Test")
+    starts_at = floor(here.now) + HALF_HOUR
+    (arrived,) = here.submit("F", deadline=starts_at + timedelta(hours=1)).decisions
+    assert (arrived.agent_id, arrived.effect["by"]) == (None, "client")
+    for dc_id in ("LEEDS-1", "PERTH-1"):
+        here.do("set_data_centre_status", dc_id=dc_id, status="ACTIVE", reason="Test")
+    config = {"churn_gbp": 0, "churn_share": 0}
+    here.do("register_agent", agent_id="C", name="C", agent_type="CARBON_OPTIMIZER", config=config)
+    (moved,) = a_round(here).decisions
+    assert moved.effect["job_id"] == "F"
+
+
+def test_what_a_client_schedules_is_valued_against_what_stood_and_no_saving_is_claimed_twice(here: Acting) -> None:
+    here.do("register_storage_asset", BATTERY)
+    here.do("report_charge", asset_id="BAT", charge_mwh=10)
+    here.do("register_agent", agent_id="S", name="S", agent_type="STORAGE_AGENT", config={"churn_gbp": 0})
+    starts_at = floor(here.now) + HALF_HOUR
+    (first,) = a_round(here).decisions
+    schedule = [{"starts_at": starts_at, "power_mw": 0}]
+    (idle,) = here.do("dispatch_storage", asset_id="BAT", schedule=schedule).decisions
+    claimed, back = ((one.carbon_saved_gco2 or 0.0, one.cost_saved_gbp or 0.0) for one in (first, idle))
+    assert 0.0 not in claimed
+    assert [-one for one in back] == pytest.approx(claimed), "what was claimed is given back"
+    assert idle.alternatives_considered["chosen"]["charged_mwh"] == 0
+    assert "That takes the place of what was scheduled from then until Tue 24 Nov 09:00 UTC." in idle.reasoning
+    assert idle.simulated == ["carbon", "price", "stress"]
+    told = explain_decision(here.database, here.operator_id, idle.decision_id)
+    assert told.recomputes
+    assert set(told.terms) == {"chosen", "baseline"}

@@ -17,6 +17,7 @@ from pylon.ontology.deciding import LoadLimit
 from pylon.ontology.enums import AgentStatus, AgentType, DecisionType, StorageStatus
 from pylon.ontology.fleet import DataCentre, StorageAsset
 from pylon.services.execute import execute
+from pylon.services.list_schedules import list_schedules
 from pylon.services.perform_action import Performed
 from pylon.store.database import Database
 from tests.conftest import Tenants
@@ -215,7 +216,11 @@ def test_a_dispatch_replaces_what_was_to_be_done_from_there_on(bare: Acting, ten
     first = bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 2, -4, -4, 6), reason="Test")
     (decision,) = first.decisions
     assert (decision.decision_type, decision.effect["asset_id"]) == (DecisionType.SCHEDULE_DISCHARGE, "BAT")
-    assert "giving 6.000 MW at most. Reason given: Test" in decision.reasoning
+    assert decision.reasoning == (
+        "BAT is scheduled by hand from Sun 22 Nov 09:30 UTC to Sun 22 Nov 11:30 UTC: it takes 4.0 MWh, 4.0 MW at "
+        "most, and gives 4.0 MWh, 6.0 MW at most. Nothing was scheduled from then on. Price and carbon are not "
+        "known for that time, so it is not valued. Reason given: Test."
+    )
     (logged,) = bare.rows("select flexibility_contribution_mw, storage_asset_id from orchestration_decisions")
     assert logged == {"flexibility_contribution_mw": Decimal("6.00"), "storage_asset_id": asset.id}
     bare.do("dispatch_storage", asset_id="BAT", schedule=schedule(bare, 1.2345, after=2))
@@ -337,6 +342,11 @@ def test_idle_half_hours_may_be_left_out(bare: Acting, tenants: Tenants) -> None
     sparse = [*schedule(bare, 6), *schedule(bare, 4, after=40)]
     bare.do("dispatch_storage", asset_id="BAT", schedule=sparse)
     assert len(bare.rows("select from public.storage_dispatches")) == 2
+    (listed,) = list_schedules(bare.database, bare.operator_id, bare.now).schedules
+    assert [one.power_mw for one in listed.half_hours] == [6, *[0] * 39, 4], "they are scheduled to be idle"
+    assert [one.starts_at for one in listed.half_hours] == [
+        floor(bare.now) + number * HALF_HOUR for number in range(1, 42)
+    ]
 
 
 # ---- flexibility

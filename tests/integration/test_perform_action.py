@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from pylon.errors import Conflict, NotFound, Refused
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.ontology.enums import DecisionType, WorkloadStatus, WorkloadUrgency
 from pylon.ontology.lifecycle import may_follow
+from pylon.services.list_decisions import explain_decision
 from tests.conftest import new_tenant
 from tests.doubles.acting import Acting
 
@@ -36,6 +38,7 @@ def test_a_submitted_workload_is_decided_at_once(here: Acting) -> None:
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(here: Acting) -> None:
     tried = here.submit("JOB-1", dry_run=True)
     assert (tried.applied, tried.dry_run, len(tried.decisions)) == (False, True, 1)
+    assert (tried.decisions[0].id, tried.decisions[0].decision_id) == (None, None)
     assert here.rows("select * from public.compute_workloads") == []
     assert here.rows("select * from public.orchestration_decisions") == []
     done = here.submit("JOB-1")
@@ -121,7 +124,7 @@ def test_a_place_and_time_chosen_by_hand_is_booked_and_its_cost_said(here: Actin
     (decision,) = done.decisions
     assert decision.decision_type is DecisionType.SHIFT_REGION
     assert decision.reasoning.startswith("Chosen by hand. Runs 14:30-15:30 UTC at LEEDS-1")
-    assert decision.reasoning.endswith("Reason given: the cable is there")
+    assert decision.reasoning.endswith("Reason given: the cable is there.")
     stored = here.workload("JOB-1")
     assert (stored["status"], stored["scheduled_start"]) == ("QUEUED", at)
     spans = here.rows("select * from public.workload_placements")
@@ -431,10 +434,22 @@ def test_a_limit_that_is_over_or_never_held_blocks_nothing(here: Acting) -> None
 def test_new_limits_under_which_a_job_would_be_rejected_are_refused(here: Acting) -> None:
     here.submit("JOB-1")
     before = everything(here)
-    with pytest.raises(Refused, match="would be rejected") as caught:
+    with pytest.raises(Refused, match="no site of yours is in region 9") as caught:
         here.do("amend_workload", job_id="JOB-1", allowed_region_ids=[9])
     assert [refusal["code"] for refusal in caught.value.refusals] == ["runs_somewhere"]
+    assert "send the same amendment with that in it. Nothing was changed" in caught.value.detail
+    assert "anew" not in caught.value.detail
     assert everything(here) == before
+
+
+def test_an_amendment_under_which_nothing_fits_says_what_booking_it_costs(here: Acting) -> None:
+    here.submit("JOB-1")
+    held = here.workload("JOB-1")
+    (decision,) = here.do("amend_workload", job_id="JOB-1", carbon_cap_gco2=1).decisions
+    assert held["host_dc_id"] is not None
+    assert here.workload("JOB-1")["host_dc_id"] is None
+    assert re.search(r"It gives up its booking .* UTC at [A-Z]+-1 \(region \d+\)\.", decision.reasoning)
+    assert explain_decision(here.database, here.operator_id, decision.decision_id).recomputes
 
 
 def test_the_price_of_a_negotiation_is_on_record(here: Acting) -> None:

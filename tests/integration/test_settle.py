@@ -14,6 +14,7 @@ from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import WorkloadStatus
 from pylon.ontology.fleet import TariffRate
 from pylon.services.execute import execute
+from pylon.services.report import report
 from pylon.sources.feed import SIMULATED
 from pylon.store import objects
 from tests.conftest import Superuser, Tenants
@@ -42,6 +43,13 @@ def end(bench: Bench, job: ComputeWorkload, begin: float, end: float, **values: 
     }
     with bench.database.as_actor(bench.tenant.id) as transaction:
         assert objects.change(transaction, [job.model_copy(update=update)], list(update)) == 1
+
+
+def reported(bench: Bench, minutes: float) -> tuple[Any, ...]:
+    """Return what a report says of all that ended: how much is not settled, and five of its sums."""
+    (total,) = report(bench.database, bench.tenant.id, bench.at(minutes)).totals
+    saved = (total.carbon_saved_g, total.cost_saved_gbp)
+    return total.unsettled, total.energy_kwh, total.carbon_g, total.cost_gbp, *saved
 
 
 def settled(bench: Bench, minutes: float) -> int:
@@ -133,8 +141,12 @@ def test_it_waits_until_a_run_has_asked_after_the_end(bench: Bench) -> None:
     bench.place(job, centre, (0, 80))
     end(bench, job, 0, 80)
     assert settled(bench, 95) == 0
+    assert reported(bench, 95) == (1, None, None, None, None, None), "what is not known yet is not 0"
     bench.ran(bench.at(90))
     assert settled(bench, 95) == 1
+    unsettled, *figures = reported(bench, 95)
+    assert unsettled == 0
+    assert all(figure is not None for figure in figures)
 
 
 def test_a_late_value_is_waited_for_and_then_used(bench: Bench) -> None:

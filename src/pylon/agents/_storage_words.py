@@ -10,7 +10,7 @@ from pylon.agents._words import listed
 from pylon.agents.jobs import instant, moment
 from pylon.ontology.calendar import HALF_HOUR
 
-__all__ = ["Document", "occasion", "saved", "sentences"]
+__all__ = ["Document", "occasion", "saved", "sentences", "set_by_hand"]
 
 Document = Mapping[str, Any]
 
@@ -44,12 +44,49 @@ def sentences(seen: Document, limits: Document, options: Document) -> Iterator[s
     if limits["starts_outside_band"]:
         least, most = (limit["value"] for limit in limits["limits"] if limit["limit"] in ("min_mwh", "max_mwh"))
         yield f"It is led back into its band of {least:,.1f} to {most:,.1f} MWh first."
+    yield from _rests_on(seen)
+    if not limits["is_exact"]:
+        yield "The search ended at its limit of steps: a better plan may exist."
+
+
+def set_by_hand(seen: Document, options: Document) -> Iterator[str]:
+    """Yield what a client has scheduled, what it takes the place of, and what it saves."""
+    given, standing = seen["given"], seen["standing"]
+    when = f"from {_time(given['starts_at'])} to {_time(given['ends_at'])}"
+    yield f"{seen['asset']['asset_id']} is scheduled by hand {when}: it {_moved(given['power_mw'])}."
+    if standing is not None and moment(standing["ends_at"]) > moment(given["starts_at"]):
+        yield f"That takes the place of what was scheduled from then until {_time(standing['ends_at'])}."
+    else:
+        yield "Nothing was scheduled from then on."
+    if options["chosen"] is None:
+        yield "Price and carbon are not known for that time, so it is not valued."
+    else:
+        yield f"{_savings(seen, options).replace('against', 'Against', 1)}."
+        if left_out := seen["missing"]["half_hours_not_used"]:
+            yield f"Price or carbon is not known for {left_out} of the half hours, which are in no sum."
+        yield from _rests_on(seen)
+    if why := given["why"]:
+        yield f"Reason given: {why}{'' if why.endswith(('.', '!', '?')) else '.'}"
+
+
+def _moved(powers_mw: list[float]) -> str:
+    """Return what powers in half hours come to, as measured at the grid."""
+    parts = [
+        f"{verb} {round(sum(those) / 2, 3):,} MWh, {max(those):,} MW at most"
+        for verb, those in (
+            ("takes", [-mw for mw in powers_mw if mw < 0]),
+            ("gives", [mw for mw in powers_mw if mw > 0]),
+        )
+        if those
+    ]
+    return ", and ".join(parts) or "stays idle"
+
+
+def _rests_on(seen: Document) -> Iterator[str]:
     if seen["missing"]["known_nowhere"]:
         yield f"Known nowhere and so in no sum: {listed(seen['missing']['known_nowhere'])}."
     if seen["simulated"]:
         yield f"Rests on simulated {listed(seen['simulated'])}."
-    if not limits["is_exact"]:
-        yield "The search ended at its limit of steps: a better plan may exist."
 
 
 def _ends_at(seen: Document) -> str:

@@ -2,62 +2,62 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, Final
 
+from pylon.agents._phrases import (
+    RESOURCES,
+    TERMS,
+    Document,
+    amount,
+    costs,
+    forbidden,
+    listed,
+    place,
+    pounds,
+    rounded,
+    time,
+    total,
+    when,
+)
 from pylon.ontology.enums import DecisionType
 from pylon.ontology.regions import REGIONS
 
-__all__ = ["headline", "listed", "rounded", "sentences"]
+__all__ = ["given_up", "headline", "listed", "refusal", "rounded", "sentences"]
 
-Document = Mapping[str, Any]
-
-_LIMITS: Final = {
-    "region": "the regions it allows",
-    "site_open": "open sites",
-    "power_mw": "free power",
-    "gpus": "free GPUs",
-    "cpu_cores": "free CPU cores",
-    "memory_gb": "free memory",
-    "signals_known": "known prices and carbon",
-    "latest_end": "its latest end",
-    "horizon": "the horizon of the signals",
-    "carbon_cap": "its carbon cap",
-    "max_price": "its maximum price",
-    "value": "its value",
-}
-_RESOURCES: Final = {
-    "power_mw": "MW of IT power",
-    "gpus": "GPUs",
-    "cpu_cores": "CPU cores",
-    "memory_gb": "GB of memory",
-}
 _REGIONS: Final = {region.region_id: region.short_name for region in REGIONS}
-_MOST_PIECES: Final = 4
-_TERMS: Final = ("energy", "carbon", "stress", "migration", "wait", "scarcity")
+_HAS: Final = {"power_mw": " MW", "memory_gb": " GB"}
+_MONEY: Final = {"max_price_gbp", "value_gbp"}
+_MOST_SITES: Final = 4
 
 
 def headline(decision_type: DecisionType, inputs: Document, limits: Document, options: Document) -> str:
     """Return the reason in a few sentences."""
     if options["chosen"] is None:
-        told = [_why_not(decision_type, inputs, limits, options), *_loosened(inputs, options)]
+        told = [
+            _why_not(decision_type, inputs, limits, options),
+            *_loosened(inputs, options),
+            *given_up(inputs, options),
+        ]
     else:
-        told = [_choice(inputs, options), *_broken_baseline(limits), *_replaced(inputs, options), *_urgent(inputs)]
+        told = [
+            _choice(inputs, options),
+            *_broken_baseline(limits, options),
+            *_replaced(inputs, options),
+            *_urgent(inputs),
+        ]
     has_sites = options["chosen"] is not None or options["refused"]
     return " ".join([*told, *(_caveats(inputs) if has_sites else ())])
 
 
-def rounded(value: float, places: int) -> float | None:
-    """Return a figure as it is said; None when it is not known. Zero has no sign."""
-    return round(value, places) + 0.0 if math.isfinite(value) else None
-
-
-def listed(values: Iterable[Any]) -> str:
-    """Return things as a sentence lists them."""
-    *most, last = map(str, values)
-    return f"{', '.join(most)} and {last}" if most else last
+def refusal(inputs: Document, limits: Document, options: Document) -> str:
+    """Return why an amendment with which the job could never run is refused, and what would do."""
+    why = _why_not(DecisionType.REJECT_WORKLOAD, inputs, limits, options).removeprefix("Rejected: ")
+    ways = _ways(inputs, options)
+    instead = [f"It would fit with {ways}: send the same amendment with that in it."] if ways else []
+    unchanged = "Nothing was changed: your job, and its booking if it has one, are as they were."
+    return " ".join([f"Amended so the job could not run: {why}", *instead, unchanged])
 
 
 def sentences(reasoning: str, inputs: Document, limits: Document, options: Document) -> list[str]:
@@ -78,22 +78,31 @@ def sentences(reasoning: str, inputs: Document, limits: Document, options: Docum
 
 def _choice(inputs: Document, options: Document) -> str:
     chosen, baseline = options["chosen"], options["baseline"]
-    runs = f"Runs {_when(chosen, inputs)} at {_place(chosen)}"
+    runs = f"Runs {when(chosen, inputs['now'])} at {place(chosen)}"
+    costing = pounds(total(chosen) or 0.0)
     if baseline is None:
-        return (
-            f"{runs} for {_pounds(chosen['total_gbp'])} in all; it names no origin here, so there is no baseline."
-        )
+        said = f"{runs} for {costing} in all; it has no origin among your sites, so there is no baseline."
+        return " ".join([said, *_there_now(chosen, options.get("now"))])
     is_here, is_now = chosen["dc_id"] == baseline["dc_id"], chosen["spans"] == baseline["spans"]
     if is_here and is_now and "by_hand" in inputs:
-        return f"{runs}, now and at its origin, for {_pounds(chosen['total_gbp'])} in all."
+        return f"{runs}, now and at its origin, for {costing} in all."
     if is_here and is_now:
-        return (
-            f"{runs}, now and at its origin: no other place or time costs less than {_pounds(chosen['total_gbp'])}."
-        )
-    instead = " and ".join(
-        [*([] if is_now else ["now"]), *([] if is_here else [f"at {_place(baseline)}"])]
-    ).replace("now and at", "now at")
+        return f"{runs}, now and at its origin: no other place or time costs less than {costing}."
+    instead = " and ".join([*([] if is_now else ["now"]), *([] if is_here else [f"at {place(baseline)}"])]).replace(
+        "now and at", "now at"
+    )
     return f"{runs} instead of {instead}: {_comparison(chosen, baseline, inputs)}."
+
+
+def _there_now(chosen: Document, now: Document | None) -> Iterator[str]:
+    """Yield what waiting is for, where there is no baseline to say it against."""
+    if now is None:
+        return
+    if now["refused_by"] is not None:
+        yield f"Running there now was not possible: {forbidden(now['refused_by'], now.get('short_of'))}."
+    else:
+        gain = sum(_gains(chosen, now).values())
+        yield f"Against running there now that is {_less(gain, is_exact=True)} ({_differences(chosen, now)})."
 
 
 def _comparison(chosen: Document, baseline: Document, inputs: Document) -> str:
@@ -105,91 +114,137 @@ def _comparison(chosen: Document, baseline: Document, inputs: Document) -> str:
         in_spite = (before - after) * kg < 0
         by_pue = f", at a PUE of {_pue(chosen, inputs)} instead of {_pue(baseline, inputs)}," if in_spite else ""
         parts.append(f"{after:.0f} instead of {before:.0f} gCO2/kWh{by_pue} {saves}")
-    cost_before, cost_after = baseline["terms"]["energy_gbp"], chosen["terms"]["energy_gbp"]
-    if cost_before is not None and cost_after is not None:
-        migration = chosen["terms"]["migration_gbp"] - baseline["terms"]["migration_gbp"]
-        saved, what = (
-            cost_before - cost_after - migration,
-            "energy and migration cost" if migration else "energy costs",
-        )
-        parts.append(f"{what} {_less(saved)}" if abs(saved) >= 0.005 else f"{what} the same")
-    total = baseline["total_gbp"] - chosen["total_gbp"]
-    parts.append(
-        f"in all {_pounds(abs(total))} {'less' if total >= 0 else 'more'} ({_differences(chosen, baseline)})"
-    )
+    gains = _gains(chosen, baseline)
+    if "energy" in costs(chosen) and "energy" in costs(baseline):
+        what = "energy and migration cost" if gains["migration"] else "energy costs"
+        parts.append(f"{what} {_less(gains['energy'] + gains['migration'])}")
+    if total(baseline) is None:
+        parts.append(f"what running now at its origin would cost is not known ({_unknown(baseline)})")
+    else:
+        parts.append(f"in all {_less(sum(gains.values()), is_exact=True)} ({_differences(chosen, baseline)})")
     return "; ".join(parts)
 
 
-def _less(amount_gbp: float) -> str:
-    return f"{_pounds(abs(amount_gbp))} {'less' if amount_gbp >= 0 else 'more'}"
+def _less(gbp: float, *, is_exact: bool = False) -> str:
+    if abs(gbp) < 0.005 and not is_exact:
+        return "the same"
+    return f"{pounds(abs(round(gbp, 2)))} {'less' if gbp > -0.005 else 'more'}"
+
+
+def _gains(chosen: Document, baseline: Document) -> dict[str, float]:
+    """Return by how much each term is lower, to the penny, so that they add up to the difference that is said."""
+    before, after = costs(baseline), costs(chosen)
+    return {
+        term: round(before.get(term, 0.0) - after.get(term, 0.0), 2)
+        for term in TERMS
+        if term in before or term in after
+    }
 
 
 def _differences(chosen: Document, baseline: Document) -> str:
-    found = {
-        term: before - after
-        for term in _TERMS
-        if (before := baseline["terms"][f"{term}_gbp"]) is not None
-        and (after := chosen["terms"][f"{term}_gbp"]) is not None
-    }
-    shown = {term: difference for term, difference in found.items() if abs(difference) >= 0.005}
-    return ", ".join(f"{term} {difference:+,.2f}" for term, difference in shown.items()) or "under GBP 0.01 in each"
+    shown = {term: gain for term, gain in _gains(chosen, baseline).items() if gain}
+    return ", ".join(f"{term} {gain:+,.2f}" for term, gain in shown.items()) or "under GBP 0.01 in each"
 
 
-def _broken_baseline(limits: Document) -> Iterator[str]:
+def _unknown(option: Document) -> str:
+    """Return which of an option's terms are not known, as a clause."""
+    names = [name for name in ("energy", "carbon") if option["terms"][f"{name}_gbp"] is None]
+    return f"{listed(names)} {'are' if len(names) > 1 else 'is'} not known that far"
+
+
+def _broken_baseline(limits: Document, options: Document) -> Iterator[str]:
     broken = limits["baseline_infeasible"]
     if broken is not None:
-        yield f"Running now at its origin was not possible: {_LIMITS[broken]} forbade it."
+        short_of = options["baseline"].get("short_of")
+        yield f"Running now at its origin was not possible: {forbidden(broken, short_of)}."
 
 
 def _replaced(inputs: Document, options: Document) -> Iterator[str]:
     standing, chosen = options["standing"], options["chosen"]
     if standing is None:
         if inputs["standing"] is not None:
-            yield "It replaces a booking whose start was missed."
+            chosen_by = " that was chosen by hand and" if _by_hand(inputs) else ""
+            yield f"It replaces a booking{chosen_by} whose start was missed."
         return
     if standing["refused_by"] is None and all(standing[one] == chosen[one] for one in ("dc_id", "spans")):
         yield "That is where and when it is booked already: nothing moves."
         return
-    what = f"It replaces the booking {_when(standing, inputs)} at {_place(standing)}"
+    what = f"It replaces the booking {when(standing, inputs['now'])} at {place(standing)}{_by_hand(inputs)}"
     if standing["refused_by"] is not None:
-        yield f"{what}, which is no longer possible ({_LIMITS[standing['refused_by']]})."
+        why = forbidden(standing["refused_by"], standing.get("short_of"))
+        yield f"{what}, which is no longer possible: {why}."
     else:
-        saved = chosen["total_gbp"] - standing["total_gbp"]
-        yield f"{what}, which would now cost {_less(saved) if abs(saved) >= 0.005 else 'the same'}."
+        yield f"{what}, which would now cost {_less(-sum(_gains(chosen, standing).values()))}."
+
+
+def given_up(inputs: Document, options: Document) -> Iterator[str]:
+    """Yield what booking a job loses that has no other in its place."""
+    standing = options["standing"]
+    if standing is not None:
+        yield f"It gives up its booking {when(standing, inputs['now'])} at {place(standing)}{_by_hand(inputs)}."
+    elif inputs["standing"] is not None:
+        yield f"It gives up its booking{_by_hand(inputs)}, whose start was missed."
+
+
+def _by_hand(inputs: Document) -> str:
+    return ", chosen by hand" if inputs["standing"].get("is_by_hand") else ""
 
 
 def _why_not(decision_type: DecisionType, inputs: Document, limits: Document, options: Document) -> str:
     job, binding = inputs["job"], limits["binding"]
-    by = f"{_time(job['latest_end'], inputs['now'])} UTC"
+    by = f"{time(job['latest_end'], inputs['now'])} UTC"
     if decision_type is DecisionType.NEGOTIATE:
-        least = f"the least that lets it through is {_pounds(limits['price_to_fit_gbp'])}"
-        if binding == "max_price":
-            return f"Does not run at its max_price_gbp of {_pounds(job['max_price_gbp'])}: {least}."
-        return f"Does not run at {_worth(job)}: {least}."
+        return f"{_at_what_price(job, binding)}{_least(limits, options)}."
     if binding == "carbon_cap" and decision_type is DecisionType.DEFER_WORKLOAD:
         cap = f"{job['carbon_cap_gco2_kwh']:g} gCO2/kWh"
         return f"Waits: no time that ends by {by} keeps its mean intensity to its cap of {cap} as forecast now."
     if decision_type is DecisionType.DEFER_WORKLOAD:
-        return f"Waits: nothing fits that ends by {by}; what lacks is {_lacking(binding, limits)}."
+        return f"Waits: nothing fits that ends by {by}: {_lacking(binding, limits)}."
     if binding == "region" or not job["fits_some_site"]:
         return f"Rejected: {_no_site(job, options)}."
+    if binding == "horizon" or (binding == "latest_end" and job["latest_end_by"] == "horizon_hours"):
+        return f"Rejected: {_too_long(job, limits)}."
     if binding == "latest_end":
         return f"Rejected: {job['duration_mins']} minutes from now end after {by}, its {_ended_by(job)}."
-    return f"Rejected: no option that ends by {by} is left; the last were forbidden by {_lacking(binding, limits)}."
+    return f"Rejected: no option that ends by {by} is left: {_lacking(binding, limits)}."
 
 
-def _worth(job: Document) -> str:
+def _at_what_price(job: Document, binding: str) -> str:
+    if binding == "max_price":
+        return f"Does not run at its max_price_gbp of {pounds(job['max_price_gbp'])}, which is for its energy alone"
     if job.get("value_by") == "lost_compute_gbp_mwh":
-        return f"what it is taken to be worth, {_pounds(job['value_gbp'])}, as it names no value_gbp"
-    return f"its value_gbp of {_pounds(job['value_gbp'])}"
+        worth = f"what it is taken to be worth, {pounds(job['value_gbp'])}, as it names no value_gbp"
+        return f"Does not run at {worth}"
+    return f"Does not run at its value_gbp of {pounds(job['value_gbp'])}, which is for all that it costs"
+
+
+def _least(limits: Document, options: Document) -> str:
+    """Return the least price that would do, unless it is said among what would make it fit."""
+    is_said = any(_MONEY & one["parameters"].keys() for one in options.get("loosenings", ()))
+    return "" if is_said else f": the least that lets it through is {pounds(limits['price_to_fit_gbp'])}"
 
 
 def _lacking(binding: str | None, limits: Document) -> str:
-    """Return what forbids it, and of a resource how much it needs."""
-    if binding not in _RESOURCES:
-        return _LIMITS.get(str(binding), "a site")
+    """Return what forbids everything, and of a resource how much it needs."""
+    if binding is None or binding == "site_open":
+        return "no site that it allows is ACTIVE"
+    if binding == "horizon":  # refuses the last half hours to any job: what refused the others is what lacks
+        named = [limit["limit"] for limit in limits["limits"] if limit["options_refused"]]
+        binding = next((name for name in reversed(named) if name not in ("latest_end", "horizon")), binding)
+    if binding not in RESOURCES:
+        return forbidden(binding)
     needs = next(limit["value"] for limit in limits["limits"] if limit["limit"] == binding)
-    return f"{_LIMITS[binding]}: it needs {needs:,.9g} {_RESOURCES[binding]}"
+    return f"{forbidden(binding)} (it needs {amount(needs)} {RESOURCES[binding]})"
+
+
+def _too_long(job: Document, limits: Document) -> str:
+    """Return how long a job may be, for one that is longer than what is planned."""
+    ends = [job["latest_end"], *(limit["value"] for limit in limits["limits"] if limit["limit"] == "horizon")]
+    reach = min(map(datetime.fromisoformat, ends)) - datetime.fromisoformat(job["earliest"])
+    return (
+        f"it runs {job['duration_mins']:,} minutes, and no more than the next {int(reach.total_seconds() // 60):,}"
+        " are planned. Submit it in parts that are shorter than that"
+    )
 
 
 def _no_site(job: Document, options: Document) -> str:
@@ -198,12 +253,11 @@ def _no_site(job: Document, options: Document) -> str:
         return "you have no data centre. Register one with register_data_centre"
     allowed = job["allowed_region_ids"]
     if all(site["refused_by"] == "region" for site in options["refused"]):
-        regions = listed(f"region {number} ({_REGIONS[number]})" for number in allowed)
-        return f"no site of yours is in {regions}"
+        return f"no site of yours is in {listed((f'region {one} ({_REGIONS[one]})' for one in allowed), 'or')}"
     where = "you have" if allowed is None else "in the regions it allows"
     short_of = [
-        f"it needs {one['needs']:,.9g} {_RESOURCES[one['limit']]}, and the largest site {where}, {_place(one)}, "
-        f"has {one['most']:,.9g}"
+        f"it needs {amount(one['needs'])} {RESOURCES[one['limit']]}, and the largest site {where}, {place(one)}, "
+        f"has {amount(one['most'])}{_HAS.get(one['limit'], '')}"
         for one in job.get("short_of", ())
     ]
     return "; ".join(short_of) or f"no site {where} has all that it needs, even empty"
@@ -214,14 +268,20 @@ def _loosened(inputs: Document, options: Document) -> Iterator[str]:
     found = options.get("loosenings", ())
     if not found:
         return
+    one = "that" if len(found) == 1 else "one of these"
+    is_over = found[0]["action"] == "submit_workload"
+    anew = f"submit it anew with {one} in place, under another job_id"
+    yield f"It would fit with {_ways(inputs, options)}: {anew if is_over else f'send {one} with amend_workload'}."
+
+
+def _ways(inputs: Document, options: Document) -> str:
     ways = [
         f"{listed(_change(name, value) for name, value in one['parameters'].items() if name != 'job_id')} "
-        f"({_when(one['option'], inputs)} at {_place(one['option'])}, {_pounds(one['option']['total_gbp'])} in all)"
-        for one in found
+        f"({when(one['option'], inputs['now'])} at {place(one['option'])}, "
+        f"{pounds(total(one['option']) or 0.0)} in all)"
+        for one in options.get("loosenings", ())
     ]
-    is_over = found[0]["action"] == "submit_workload"
-    sent = "submit it anew under another job_id" if is_over else "send it with amend_workload"
-    yield f"It would fit with {', or with '.join(ways)}: {sent}."
+    return ", or with ".join(ways)
 
 
 def _urgent(inputs: Document) -> Iterator[str]:
@@ -230,8 +290,7 @@ def _urgent(inputs: Document) -> Iterator[str]:
 
 
 def _ended_by(job: Document) -> str:
-    words = {"deadline": "deadline", "deferral_window_mins": "latest end", "horizon_hours": "agent's horizon"}
-    return words[job["latest_end_by"]]
+    return {"deadline": "deadline", "deferral_window_mins": "latest end"}[job["latest_end_by"]]
 
 
 def _caveats(inputs: Document) -> Iterator[str]:
@@ -243,20 +302,21 @@ def _caveats(inputs: Document) -> Iterator[str]:
 
 
 def _terms(name: str, option: Document) -> str:
-    costs = [
-        f"{term} {_pounds(cost)}"
-        for term in _TERMS
-        if (cost := option["terms"][f"{term}_gbp"]) is not None and cost
-    ]
+    shown = ", ".join(f"{term} {pounds(cost)}" for term, cost in costs(option).items() if cost) or "nothing"
     named = {"chosen": "The choice", "baseline": "The baseline (run now at origin)", "standing": "The booking"}[
         name
     ]
-    broken = "" if option["refused_by"] is None else f"; {_LIMITS[option['refused_by']]} forbade it"
-    return f"{named} costs {_pounds(option['total_gbp'])}: {', '.join(costs) or 'nothing'}{broken}."
+    why = option["refused_by"]
+    broken = "" if why is None else f"; it was not possible: {forbidden(why, option.get('short_of'))}"
+    in_all = total(option)
+    if in_all is None:
+        return f"{named} has no total, as {_unknown(option)}: {shown}{broken}."
+    return f"{named} costs {pounds(in_all)}: {shown}{broken}."
 
 
 def _alternative(option: Document, inputs: Document) -> str:
-    return f"At {_place(option)} it would best run {_when(option, inputs)}, for {_pounds(option['total_gbp'])}."
+    best = when(option, inputs["now"])
+    return f"At {place(option)} it would best run {best}, for {pounds(total(option) or 0.0)}."
 
 
 def _limit(limit: Document) -> str:
@@ -265,35 +325,34 @@ def _limit(limit: Document) -> str:
         if limit["value"] is None
         else f" ({_said(limit['value'])}{' ' + limit['unit'] if limit['unit'] else ''})"
     )
-    return f"The limit {limit['limit']}{value} refused {limit['options_refused']:,} options."
+    count = limit["options_refused"]
+    return f"The limit {limit['limit']}{value} refused {count:,} option{'' if count == 1 else 's'}."
 
 
 def _without_option(refused: Iterable[Document]) -> Iterator[str]:
     """Yield the sites that have no option, those that the same limit stopped in one sentence."""
     stopped: dict[str, list[str]] = {}
     for site in refused:
-        stopped.setdefault(site["refused_by"], []).append(_place(site))
+        stopped.setdefault(site["refused_by"], []).append(place(site))
     for limit, places in stopped.items():
-        who = f"{places[0]} has" if len(places) == 1 else f"{len(places)} sites have"
-        which = "" if len(places) == 1 else f" at {listed(places)}"
-        yield f"{who} no option: {_LIMITS[limit]} stopped the one that came furthest{which}."
+        more = len(places) - _MOST_SITES
+        shown = listed(places) if more <= 0 else listed([*places[:_MOST_SITES], f"{more} more"])
+        yield f"No option at {shown}: {forbidden(limit)}."
 
 
 def _said(value: Any) -> str:
     if isinstance(value, list):
         return listed(value)
-    return f"{value:,g}" if isinstance(value, float | int) else str(value)
+    return amount(value) if isinstance(value, float | int) else str(value)
 
 
 def _change(name: str, value: Any) -> str:
     """Return a parameter with its value as it is to be sent."""
     if isinstance(value, list) or value is None:
         return f"{name} {'null' if value is None else listed(value)}"
-    return f"{name} {value:.2f}" if name.endswith("_gbp") else f"{name} {value}"
-
-
-def _place(option: Document) -> str:
-    return f"{option['dc_id']} (region {option['region_id']})"
+    if name in _MONEY:
+        return f"{name} {value:.2f}{' for its energy' if name == 'max_price_gbp' else ''}"
+    return f"{name} {value}"
 
 
 def _intensity(option: Document) -> float | None:
@@ -306,39 +365,3 @@ def _intensity(option: Document) -> float | None:
 def _pue(option: Document, inputs: Document) -> str:
     it_kwh = 1000 * inputs["job"]["it_power_mw"] * inputs["job"]["duration_mins"] / 60
     return f"{option['energy_kwh'] / it_kwh:.2f}"
-
-
-def _when(option: Document, inputs: Document) -> str:
-    """Return when it runs: each of its pieces, or of many the first, the last and how long they are together."""
-    spans = option["spans"]
-    if len(spans) == 1:
-        return f"{_stretches(spans, inputs['now'])[0]} UTC"
-    shown = _stretches(spans, inputs["now"])
-    if len(spans) <= _MOST_PIECES:
-        return f"in {len(spans)} pieces: {', '.join(shown)} UTC,"
-    total = sum((_at(span["ends_at"]) - _at(span["starts_at"]) for span in spans), timedelta())
-    hours = f"{total / timedelta(hours=1):,.4g} h"
-    return f"in {len(spans)} pieces: {shown[0]} to {_stretches(spans[-1:], inputs['now'])[0]} UTC, {hours} in all,"
-
-
-def _stretches(spans: Sequence[Document], now: str) -> list[str]:
-    """Return stretches of time as text, each with its day where it is not that of what was said before it."""
-    told, before = [], now
-    for span in spans:
-        told.append(f"{_time(span['starts_at'], before)}-{_time(span['ends_at'], span['starts_at'])}")
-        before = span["ends_at"]
-    return told
-
-
-def _time(text: str, before: str) -> str:
-    """Return a time as people say it, with its day where that is not the day of the time said before."""
-    at = _at(text)
-    return f"{at:%H:%M}" if at.date() == _at(before).date() else f"{at:%a %d %b %H:%M}"
-
-
-def _at(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _pounds(amount: float) -> str:
-    return f"GBP {amount:,.2f}" if amount >= 0 else f"GBP -{-amount:,.2f}"

@@ -5,35 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from pylon.agents import jobs, reasons
-from pylon.agents._words import headline
+from pylon.agents._options import short_of, written
+from pylon.agents._phrases import forbidden, place, pounds, total, when
+from pylon.agents._words import given_up, headline
 from pylon.agents.contract import Draft, Span, View
 from pylon.agents.jobs import Placing
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import DecisionType
 from pylon.planning import arrival
-from pylon.planning.field import Option
+from pylon.planning.field import Job, Option
 
 __all__ = ["Refusal", "chosen", "recompute", "refusals"]
-
-_WHY: Final[Mapping[str, str]] = {
-    "region": "the job does not allow its region",
-    "site_open": "it is not ACTIVE",
-    "power_mw": "there is not enough power free there at the time",
-    "gpus": "there are not enough GPUs free there at the time",
-    "cpu_cores": "there are not enough CPU cores free there at the time",
-    "memory_gb": "there is not enough memory free there at the time",
-    "signals_known": "price or carbon is not known for the time, while it is for others",
-    "latest_end": "it would end after the job's deadline, its deferral window or the agent's horizon",
-    "horizon": "it would end after the half hours that are planned",
-    "carbon_cap": "its mean carbon intensity would break the job's cap",
-    "max_price": "its energy would cost more than the job's max_price_gbp",
-    "value": "it would cost more than the job is worth",
-}
-
 
 Refusal = dict[str, Any]
 
@@ -49,11 +35,12 @@ def refusals(
     if unfit := _unfit(view, workload, spans):
         return unfit
     job = jobs.read(view, _described(view, workload, config))
-    field, booking = view.field, view.bookings.get(workload.id)
+    booking = view.bookings.get(workload.id)
     if booking is not None and (held := view.site(booking.data_centre_id)) is not None:
-        field = jobs.with_room(field, job, held, jobs.spans_of(view, booking), taken=False)
-    option = arrival.evaluate(job, field, config.weights, _site(view, data_centre_id), _minutes(view, spans))
-    return [] if option.refused_by is None else [_refusal(option.refused_by, view, option)]
+        spans_held = jobs.spans_of(view, booking)
+        view = replace(view, field=jobs.with_room(view.field, job, held, spans_held, taken=False))
+    option = arrival.evaluate(job, view.field, config.weights, _site(view, data_centre_id), _minutes(view, spans))
+    return [] if option.refused_by is None else [_refusal(option.refused_by, view, job, option)]
 
 
 def chosen(
@@ -97,8 +84,8 @@ def _draft(case: reasons.Case, choice: Mapping[str, Any]) -> Draft:
     reasoning = headline(draft.decision_type, inputs, draft.constraints, draft.alternatives)
     told = [
         "Chosen by hand." if option else "Asked for by hand.",
-        *([reasoning, *_cheaper(case, option)] if option else []),
-        *([f"Reason given: {choice['why']}"] if choice["why"] else []),
+        *([reasoning, *_cheaper(case, option)] if option else given_up(inputs, draft.alternatives)),
+        *([_reason_given(choice["why"])] if choice["why"] else []),
     ]
     return replace(
         draft,
@@ -110,11 +97,17 @@ def _draft(case: reasons.Case, choice: Mapping[str, Any]) -> Draft:
 
 def _cheaper(case: reasons.Case, option: Option) -> Iterator[str]:
     by_planner = case.placement.chosen
-    gap = 0.0 if by_planner is None else option.terms.total - by_planner.terms.total
-    if by_planner is not None and gap > 0.005:
-        at = case.view.at(by_planner.begins)
-        place = f"{case.view.sites[by_planner.site].dc_id} at {at:%Y-%m-%d %H:%M} UTC"
-        yield f"The planner's own choice, {place}, is GBP {gap:.2f} cheaper in all."
+    if by_planner is None:
+        return
+    by_hand, better = (written(case.view, case.job, case.placement, one) for one in (option, by_planner))
+    gap = (total(by_hand) or 0.0) - (total(better) or 0.0)
+    if gap > 0.005:
+        at = f"{when(better, jobs.instant(case.view.now))} at {place(better)}"
+        yield f"The planner's own choice, {at}, is {pounds(gap)} cheaper in all."
+
+
+def _reason_given(why: str) -> str:
+    return f"Reason given: {why}{'' if why.endswith(('.', '!', '?')) else '.'}"
 
 
 def _described(view: View, workload: ComputeWorkload, config: Placing) -> dict[str, Any]:
@@ -148,11 +141,12 @@ def _unfit(view: View, workload: ComputeWorkload, spans: Sequence[Span]) -> list
     return [{"code": code, "detail": detail} for code, detail in found]
 
 
-def _refusal(limit: str, view: View, option: Option) -> Refusal:
+def _refusal(limit: str, view: View, job: Job, option: Option) -> Refusal:
     dc_id = view.sites[option.site].dc_id
     begins, ends = view.at(option.begins), view.at(option.ends)
     return {
         "code": limit,
-        "detail": f"{dc_id} from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC: {_WHY[limit]}.",
+        "detail": f"{dc_id} from {begins:%Y-%m-%d %H:%M} to {ends:%Y-%m-%d %H:%M} UTC: "
+        f"{forbidden(limit, short_of(view, job, option))}.",
         "dc_id": dc_id,
     }

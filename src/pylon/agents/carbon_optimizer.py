@@ -28,10 +28,13 @@ class Optimizing(Placing):
 
 
 def _propose(view: View, agent: Agent, config: Optimizing) -> Iterator[Proposal]:  # noqa: ARG001  every program's form
-    """Yield a new booking for every job that has one ahead of it and is better off elsewhere or at another time."""
+    """Yield a new booking for every job that has one ahead of it and is better off elsewhere or at another time.
+
+    One that a client has chosen stands.
+    """
     for workload in sorted(view.workloads, key=lambda one: one.id):
         booking = booked(view, workload)
-        if booking is None or booking.spans[0].starts_at <= view.now:
+        if booking is None or booking.is_by_hand or booking.spans[0].starts_at <= view.now:
             continue
         case = consider(view, jobs.describe(view, workload, config), config.weights, booking)
         if _is_worth_it(case, config):

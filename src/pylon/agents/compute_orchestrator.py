@@ -117,6 +117,7 @@ def _replace_lost(view: View, config: Placing) -> Iterator[Proposal]:
         for workload in sorted(view.workloads, key=_urgent_first, reverse=True)
         if (booking := booked(view, workload)) is not None
     ]
+    held.sort(key=lambda one: one[1].is_by_hand)  # so that what a client chose gives way last
     for workload, booking in held:
         if not _is_lost(view, booking):
             continue

@@ -43,6 +43,8 @@ class Booking:
     spans: tuple[Span, ...]
     decision_id: UUID | None
     """None for work that was placed by hand, without a decision."""
+    is_by_hand: bool = False
+    """Whether a client chose it, and not an agent."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -46,6 +46,8 @@ _DELAY_GBP_MWH_HOUR: Final[Mapping[WorkloadUrgency, float]] = {
     WorkloadUrgency.CRITICAL: 2.0,
 }
 
+_PLACES: Final = 9
+
 
 class Placing(Config):
     """What an agent that places workloads weighs."""
@@ -158,7 +160,8 @@ def job_of(view: View, workload: ComputeWorkload, config: Placing) -> Job:
 
 def needs(job: Job, pue: float) -> Floats:
     """Return what a job takes up of each of `planning.field.RESOURCES` at a site with this PUE, while it runs."""
-    return np.array([job.it_power_mw * pue, job.gpus, job.cpu_cores, job.memory_gb])
+    taken = (job.it_power_mw * pue, job.gpus, job.cpu_cores, job.memory_gb)
+    return np.array([round(value, _PLACES) for value in taken])
 
 
 def spans_of(view: View, booking: Booking) -> tuple[tuple[float, float], ...]:
@@ -179,10 +182,10 @@ def with_room(field: Field, job: Job, site: int, spans: Iterable[tuple[float, fl
 def occupy(room: Floats, site: int, spans: Iterable[tuple[float, float]], needed: Floats) -> None:
     """Take `needed` from the room (4, D, T) of a site in every half hour that the spans touch, in place.
 
-    Negative needs give it back. The room keeps to nine decimals, so that giving back what was taken leaves nothing.
+    Negative needs give it back. Room and needs keep to nine decimals, so that giving back leaves nothing.
     """
     held = columns(spans, room.shape[2])
-    room[:, site, held] = np.round(room[:, site, held] - needed[:, None], 9)
+    room[:, site, held] = np.round(room[:, site, held] - needed[:, None], _PLACES)
 
 
 def columns(spans: Iterable[tuple[float, float]], half_hours: int) -> list[int]:

@@ -17,7 +17,7 @@ from pylon.planning import arrival
 from pylon.planning.arrival import Placement
 from pylon.planning.field import HALF_HOUR_MINS, Job, Option, Weights
 
-__all__ = ["Loosening", "loosenings", "soonest"]
+__all__ = ["Loosening", "loosenings", "placed"]
 
 _ANSWER_MINS: Final = 5.0
 """A later end that is named leaves at least this for sending it to a job that would start at once."""
@@ -53,8 +53,20 @@ def loosenings(
     return sorted(distinct.values(), key=lambda one: one.option.terms.total)
 
 
-def soonest(view: View, job: Job, weights: Weights) -> Job:
-    """Return a job that fits somewhere with the earliest end by which it does, for one that is not to wait."""
+def placed(view: View, seen: Mapping[str, Any], job: Job, weights: Weights) -> tuple[Job, Placement]:
+    """Return where and when a job is to run, and the job as it was placed.
+
+    One that may not wait is placed to end as soon as it can, and where that costs least.
+    """
+    placement = arrival.place(job, view.field, weights)
+    if placement.chosen is not None and not seen.get("may_wait", True):
+        job = _soonest(view, job, weights)
+        placement = arrival.place(job, view.field, weights)
+    return job, placement
+
+
+def _soonest(view: View, job: Job, weights: Weights) -> Job:
+    """Return a job that fits somewhere with the earliest end by which it does."""
     first = job.earliest_mins + job.duration_mins
     ends = [first, *_half_hours(first, job.latest_end_mins), job.latest_end_mins]
 
@@ -92,9 +104,17 @@ class _Trial:
         return None if self.job.allowed.all() else self._placed(allowed=np.ones_like(self.job.allowed))
 
     def without_limits(self) -> Option | None:
-        """Return the cheapest option whatever limit of its own it breaks."""
-        caps = dict.fromkeys(("carbon_cap_gco2_kwh", "max_price_gbp", "value_gbp"), math.nan)
-        return self._placed(latest_end_mins=self._horizon, allowed=np.ones_like(self.job.allowed), **caps)
+        """Return the cheapest option without those limits of its own that no option keeps to together."""
+        lifted: dict[str, Any] = {
+            "allowed": np.ones_like(self.job.allowed),
+            "latest_end_mins": self._horizon,
+            **dict.fromkeys(("carbon_cap_gco2_kwh", "value_gbp", "max_price_gbp"), math.nan),
+        }
+        for name in tuple(lifted):
+            others = {other: limit for other, limit in lifted.items() if other != name}
+            if self._fits(**others):
+                lifted = others
+        return self._placed(**lifted)
 
     def let_through(self, option: Option) -> Loosening | None:
         """Return the changes that the option needs, with what is chosen when they are made; None if nothing is."""
@@ -153,11 +173,14 @@ class _Trial:
 
     def _least(self, limits: Sequence[Mapping[str, Any]]) -> Option | None:
         """Return what is chosen under the first of ever looser limits under which anything is."""
-        first = bisect_left(limits, True, key=lambda those: self._placed(**those) is not None)
+        first = bisect_left(limits, True, key=lambda those: self._fits(**those))
         return None if first == len(limits) else self._placed(**limits[first])
 
+    def _fits(self, **limits: Any) -> bool:
+        return arrival.place(replace(self.job, **limits), self.view.field, self.weights).chosen is not None
+
     def _placed(self, **limits: Any) -> Option | None:
-        return arrival.place(replace(self.job, **limits), self.view.field, self.weights).chosen
+        return placed(self.view, self.seen, replace(self.job, **limits), self.weights)[1].chosen
 
 
 def _half_hours(after: float, until: float) -> Iterator[float]:

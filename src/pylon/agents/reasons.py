@@ -9,22 +9,22 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import Any, Final, Literal
 from uuid import UUID
 
 import numpy as np
 
-from pylon.agents import jobs
-from pylon.agents._words import headline, rounded, sentences
+from pylon.agents import _options, _words, jobs
 from pylon.agents.contract import Booking, Draft, Span, View
-from pylon.agents.loosenings import loosenings, soonest
+from pylon.agents.loosenings import loosenings, placed
 from pylon.ontology import carbon
 from pylon.ontology.enums import CarbonIndex, DecisionType
 from pylon.planning import arrival
 from pylon.planning.arrival import LIMITS, Placement
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Job, Option, Weights
 
-__all__ = ["SAME_MINS", "Case", "Verdict", "consider", "considered", "draft_of", "explain", "recompute"]
+__all__ = ["SAME_MINS", "Case", "Verdict", "consider", "considered", "draft_of", "explain", "recompute", "refusal"]
 
 Reason = Literal["carbon", "price", "stress", "room"]
 
@@ -61,6 +61,17 @@ class Case:
         """What is decided, from the difference between the choice and running now at origin."""
         return _verdict(self)
 
+    @cached_property
+    def now(self) -> Option | None:
+        """Running now where it is to run: the baseline where that is there."""
+        chosen, baseline = self.placement.chosen, self.placement.baseline
+        if chosen is None:
+            return None
+        if baseline is not None and baseline.site == chosen.site:
+            return baseline
+        span = (self.job.earliest_mins, self.job.earliest_mins + self.job.duration_mins)
+        return arrival.evaluate(self.job, self.view.field, self.weights, chosen.site, [span])
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -82,10 +93,7 @@ def consider(view: View, seen: Mapping[str, Any], weights: Weights, booking: Boo
         view = replace(view, field=jobs.with_room(view.field, job, site, spans, taken=False))
         if spans[0][0] >= 0:
             standing = arrival.evaluate(job, view.field, weights, site, spans)
-    placement = arrival.place(job, view.field, weights)
-    if placement.chosen is not None and not seen.get("may_wait", True):
-        job = soonest(view, job, weights)
-        placement = arrival.place(job, view.field, weights)
+    job, placement = placed(view, seen, job, weights)
     return Case(
         view=view, seen=seen, job=job, weights=weights, placement=placement, booking=booking, standing=standing
     )
@@ -93,11 +101,10 @@ def consider(view: View, seen: Mapping[str, Any], weights: Weights, booking: Boo
 
 def _verdict(case: Case) -> Verdict:
     chosen, baseline = case.placement.chosen, case.placement.baseline
-    if chosen is None:
+    if chosen is None or case.now is None:
         return _without_option(case)
     is_shifted = baseline is not None and chosen.site != baseline.site
-    now = _now_at(case, chosen.site) if baseline is None or is_shifted else baseline
-    why = _why_later(chosen, now, may_wait=case.seen.get("may_wait", True))
+    why = _why_later(chosen, case.now, may_wait=case.seen.get("may_wait", True))
     if is_shifted:
         return Verdict(DecisionType.SHIFT_REGION, why)
     if why is None or why == "room":
@@ -107,22 +114,21 @@ def _verdict(case: Case) -> Verdict:
 
 def draft_of(case: Case) -> Draft:
     """Return the decision with its documents."""
-    verdict, placement, view = case.verdict, case.placement, case.view
+    verdict, view = case.verdict, case.view
     inputs, limits, options = _inputs(case), _constraints(case), _alternatives(case)
     chosen, baseline = options["chosen"], options["baseline"]
-    sites = [option.site for option in (case.placement.chosen, placement.baseline) if option is not None]
     return Draft(
         decision_type=verdict.decision_type,
-        reasoning=headline(verdict.decision_type, inputs, limits, options),
+        reasoning=_words.headline(verdict.decision_type, inputs, limits, options),
         inputs=inputs,
         constraints=limits,
         alternatives=options,
         workload_id=UUID(case.seen["workload_id"]),
         source_dc_id=_id_of(case.seen["origin_data_centre_id"]),
         target_dc_id=view.sites[case.placement.chosen.site].id if case.placement.chosen else None,
-        carbon_saved_gco2=_less(baseline, chosen, lambda option: option["carbon_gco2"], 2),
-        cost_saved_gbp=_less(baseline, chosen, _money, 4),
-        is_simulated=bool(case.seen["is_simulated"]) or any(view.sites[site].is_simulated for site in sites),
+        carbon_saved_gco2=_options.less(baseline, chosen, itemgetter("carbon_gco2"), 2),
+        cost_saved_gbp=_options.less(baseline, chosen, _options.money, 4),
+        is_simulated=bool(case.seen["is_simulated"] or _made_up_sites(case)),
     )
 
 
@@ -131,12 +137,17 @@ def explain(decision: Mapping[str, Any]) -> list[str]:
 
     `decision` has the columns of `orchestration_decisions`.
     """
-    return sentences(
+    return _words.sentences(
         str(decision["reasoning"]),
         decision["inputs"],
         decision["constraints_evaluated"],
         decision["alternatives_considered"],
     )
+
+
+def refusal(draft: Draft) -> str:
+    """Return why an amendment that `draft` would reject is refused, and what would do instead."""
+    return _words.refusal(draft.inputs, draft.constraints, draft.alternatives)
 
 
 def recompute(view: View, inputs: Mapping[str, Any]) -> Draft:
@@ -206,12 +217,6 @@ def _type_of(case: Case, chosen: Option, why: Reason) -> DecisionType:
     return DecisionType.RENEWABLE_WINDOW if is_green else DecisionType.CARBON_OPTIMIZATION
 
 
-def _now_at(case: Case, site: int) -> Option:
-    begins = case.job.earliest_mins
-    span = (begins, begins + case.job.duration_mins)
-    return arrival.evaluate(case.job, case.view.field, case.weights, site, [span])
-
-
 def _inputs(case: Case) -> dict[str, Any]:
     view, booking = case.view, case.booking
     return {
@@ -228,6 +233,7 @@ def _inputs(case: Case) -> dict[str, Any]:
         "simulated": list(_simulated(case)),
         "missing": {
             "known_nowhere": list(case.placement.left_out),
+            "baseline_lacks": _options.lacks(case.placement, case.placement.baseline),
             "half_hours_without_stress": int(np.isnan(view.field.stress).sum()),
         },
     }
@@ -241,16 +247,24 @@ def _standing(case: Case, booking: Booking) -> dict[str, Any]:
         "data_centre_id": str(booking.data_centre_id),
         "spans": [jobs.interval(span.starts_at, span.ends_at) for span in booking.spans],
         "decision_id": None if booking.decision_id is None else str(booking.decision_id),
+        "is_by_hand": booking.is_by_hand,
         "takes": None if taken is None else dict(zip(RESOURCES, taken, strict=True)),
     }
 
 
 def _simulated(case: Case) -> Iterator[str]:
-    """Yield what the choice rests on that Pylon made up; the site too, where a real job is to run at one."""
+    """Yield what the decision rests on that Pylon made up; the sites too, where the job itself is a real one."""
     yield from case.view.simulated
-    chosen = case.placement.chosen
-    if chosen is not None and case.view.sites[chosen.site].is_simulated and not case.seen["is_simulated"]:
-        yield "site"
+    if not case.seen["is_simulated"] and (made_up := _made_up_sites(case)):
+        yield "site" if len(made_up) == 1 else "sites"
+
+
+def _made_up_sites(case: Case) -> set[int]:
+    """Return the simulated ones of the sites that the decision is about: all of them where none is chosen."""
+    chosen, baseline = case.placement.chosen, case.placement.baseline
+    everywhere = range(len(case.view.sites))
+    about = everywhere if chosen is None else [option.site for option in (chosen, baseline) if option is not None]
+    return {site for site in about if case.view.sites[site].is_simulated}
 
 
 def _constraints(case: Case) -> dict[str, Any]:
@@ -301,16 +315,22 @@ def _alternatives(case: Case) -> dict[str, Any]:
         "baseline_is": "run now at origin",
         "chosen": _option(case, case.placement.chosen),
         "baseline": _option(case, placement.baseline),
+        "now": _option(case, case.now) if _is_told_by_now(case) else None,
         "standing": _option(case, standing),
         "to_fit": _option(case, placement.to_fit),
         "loosenings": list(_loosenings(case)),
         "others": [_option(case, option) for option in others[:_OTHERS]],
         "refused": [
-            {**_site(case, found.site), "refused_by": found.limit}
+            {**_options.site(case.view, found.site), "refused_by": found.limit}
             for found in placement.by_site
             if not isinstance(found, Option)
         ],
     }
+
+
+def _is_told_by_now(case: Case) -> bool:
+    """Return whether running now at the chosen site is what waiting is told against, for want of a baseline."""
+    return case.placement.baseline is None and case.verdict.waits_for is not None
 
 
 def _loosenings(case: Case) -> Iterator[dict[str, Any]]:
@@ -326,46 +346,7 @@ def _loosenings(case: Case) -> Iterator[dict[str, Any]]:
 
 
 def _option(case: Case, option: Option | None) -> dict[str, Any] | None:
-    if option is None:
-        return None
-    view, terms = case.view, option.terms
-    costs = {
-        "energy_gbp": rounded(terms.energy, 6),
-        "carbon_gbp": rounded(terms.carbon, 6),
-        "stress_gbp": rounded(terms.stress, 6),
-        "migration_gbp": rounded(terms.migration, 6),
-        "wait_gbp": rounded(terms.wait, 6),
-        "scarcity_gbp": rounded(terms.scarcity, 6),
-    }
-    return {
-        **_site(case, option.site),
-        "spans": [jobs.interval(view.at(begins), view.at(ends)) for begins, ends in option.spans],
-        "energy_kwh": rounded(option.energy_mwh * 1000, 3),
-        "carbon_gco2": rounded(option.carbon_kg * 1000, 2),
-        "terms": costs,
-        "total_gbp": rounded(sum(cost for cost in costs.values() if cost is not None), 6),
-        "stress_unknown_mins": rounded(option.stress_unknown_mins, 3),
-        "refused_by": option.refused_by,
-    }
-
-
-def _site(case: Case, row: int) -> dict[str, Any]:
-    site = case.view.sites[row]
-    return {"dc_id": site.dc_id, "data_centre_id": str(site.id), "region_id": case.view.regions[row]}
-
-
-def _money(option: Mapping[str, Any]) -> float | None:
-    """Return what an option costs in money that is paid: energy and migration."""
-    energy = option["terms"]["energy_gbp"]
-    return None if energy is None else energy + option["terms"]["migration_gbp"]
-
-
-def _less(baseline: Any, chosen: Any, figure: Any, places: int) -> float | None:
-    """Return how much lower a figure of the choice is than the baseline's; None when either is not known."""
-    if baseline is None or chosen is None:
-        return None
-    before, after = figure(baseline), figure(chosen)
-    return None if before is None or after is None else rounded(before - after, places)
+    return None if option is None else _options.written(case.view, case.job, case.placement, option)
 
 
 def _id_of(text: str | None) -> UUID | None:
@@ -379,4 +360,5 @@ def _booking(standing: Mapping[str, Any]) -> Booking:
             Span(jobs.moment(span["starts_at"]), jobs.moment(span["ends_at"])) for span in standing["spans"]
         ),
         decision_id=_id_of(standing["decision_id"]),
+        is_by_hand=standing.get("is_by_hand", False),
     )

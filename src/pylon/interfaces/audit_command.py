@@ -149,7 +149,10 @@ def _publish(settings: Settings) -> None:
 
 def _print(found: Verification) -> None:
     if found.fault:
-        out.print(f"[red bold]The log is not as it was written.[/] {escape(found.fault.detail)}", soft_wrap=True)
+        out.print(
+            f"[red bold]The log is not as it was written.[/] {escape(found.fault.detail)}",
+            soft_wrap=not out.is_terminal,
+        )
         out.print(f"{found.checked:,} of {found.decisions:,} decisions are in order before that.")
     else:
         out.print(
@@ -159,13 +162,13 @@ def _print(found: Verification) -> None:
         out.print(
             f"Published heads that are where they were: {found.heads_met:,}. The last is that of decision "
             f"{found.protected_upto:,}: any change up to it would be found.",
-            soft_wrap=True,
+            soft_wrap=not out.is_terminal,
         )
     if found.unprotected:
         out.print(
             f"Decisions after the last published head: {found.unprotected:,}. Whoever rewrote all of them would "
             "not be found; `pylon audit heads` publishes the present head.",
-            soft_wrap=True,
+            soft_wrap=not out.is_terminal,
         )
 
 

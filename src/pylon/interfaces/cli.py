@@ -376,7 +376,7 @@ def _print_lines(lines: Iterable[str]) -> None:
 
 
 def _say(title: str, outcome: str) -> None:
-    out.print(f"[green]·[/] {escape(title)}: {escape(outcome)}", soft_wrap=True)
+    out.print(f"[green]·[/] {escape(title)}: {escape(outcome)}", soft_wrap=not out.is_terminal)
 
 
 def _settings() -> Settings:

@@ -69,9 +69,8 @@ def round_lines(done: Round, limit: int) -> Iterator[str]:
 
 def _totals(done: Round) -> Iterator[str]:
     kinds = Counter(decision.decision_type.value for decision in done.decisions)
-    yield f"{len(done.decisions):,} decisions: " + ", ".join(
-        f"{count:,} {kind}" for kind, count in kinds.most_common()
-    )
+    decisions = "1 decision" if len(done.decisions) == 1 else f"{len(done.decisions):,} decisions"
+    yield f"{decisions}: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     for total in done.totals:
         yield (
             f"{_KINDS[total.kind]}{total.energy_kwh / 1000:,.1f} MWh of work placed. Expected to save "
@@ -94,7 +93,8 @@ def _resting_on(decisions: Sequence[Taken]) -> Iterator[str]:
 
 def _heading(decision: Taken) -> Text:
     """Return which decision it is, of what type, and what it is about."""
-    return Text.assemble(decision.decision_id, " ", (decision.decision_type.value, "bold"), " ", _about(decision))
+    kind = (decision.decision_type.value, "bold")
+    return Text.assemble(decision.decision_id or "", " ", kind, " ", _about(decision))
 
 
 def _about(decision: Taken) -> str:

@@ -26,6 +26,8 @@ out = Console(highlight=False)
 _WIDE = 110
 """Columns of a terminal that has room for a bar of progress."""
 
+_KG_PER_TONNE = 1000
+
 _Hours = Annotated[int, typer.Option("--hours", min=1, max=168, help="How many hours, up to now.")]
 _Fast = Annotated[bool, typer.Option("--fast", help="As fast as this machine can.")]
 _Pace = Annotated[float, typer.Option("--pace", min=0, help="Seconds that one simulated hour takes at least.")]
@@ -84,10 +86,11 @@ def progress_line(steps: list[Step]) -> str:
     running = sum(step.executed.started - step.executed.completed for step in steps)
     totals = steps[-1].totals
     done = sum(total.completed for total in totals)
-    mwh = sum(total.energy_kwh for total in totals) / 1000
-    tonnes = sum(total.carbon_saved_g for total in totals) / 1_000_000
+    mwh = sum(total.energy_kwh or 0 for total in totals) / 1000
+    kg = float(sum(total.carbon_saved_g or 0 for total in totals)) / 1000
+    saved = f"{kg / _KG_PER_TONNE:,.1f} t" if abs(kg) >= _KG_PER_TONNE else f"{kg:,.0f} kg"
     decisions = sum(len(step.decisions) for step in steps)
-    return f"{decisions:,} decisions, {running:,} running, {done:,} done: {mwh:,.1f} MWh, {tonnes:,.1f} t CO2 saved"
+    return f"{decisions:,} decisions, {running:,} running, {done:,} done: {mwh:,.1f} MWh, {saved} CO2 saved"
 
 
 def _close(here: Runtime, steps: list[Step], now: datetime) -> None:

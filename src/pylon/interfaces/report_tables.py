@@ -66,8 +66,8 @@ def report_notes(report: Report) -> Iterator[str]:
         kind = total.kind.value.replace("_", " ")
         if total.carbon_lost_g or total.cost_lost_gbp:
             yield (
-                f"Losses in the {kind} savings: {_number(total.carbon_lost_g / 1000)} kg, "
-                f"GBP {_number(total.cost_lost_gbp)}."
+                f"Losses in the {kind} savings: {_number(_thousandth(total.carbon_lost_g)) or 'unknown'} kg, "
+                f"GBP {_number(total.cost_lost_gbp) or 'unknown'}."
             )
         if total.infeasible:
             yield (
@@ -117,10 +117,10 @@ def _work(figures: Figures) -> list[str]:
     return [
         f"{figures.completed:,}",
         f"{figures.failed + figures.rejected + figures.cancelled:,}",
-        _number(figures.energy_kwh / 1000),
-        _number(figures.carbon_g / 1000),
+        _number(_thousandth(figures.energy_kwh)),
+        _number(_thousandth(figures.carbon_g)),
         _number(figures.cost_gbp),
-        _number(figures.carbon_saved_g / 1000),
+        _number(_thousandth(figures.carbon_saved_g)),
         _number(figures.cost_saved_gbp),
     ]
 
@@ -135,5 +135,17 @@ def _storage(figures: Figures) -> list[str]:
     ]
 
 
-def _number(value: Decimal) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
+def _thousandth(value: Decimal | None) -> Decimal | None:
+    return None if value is None else value / 1000
+
+
+def _number(value: Decimal | None) -> str:
+    return (
+        ""
+        if value is None
+        else f"{value:,.0f}"
+        if abs(value) >= 100
+        else f"{value:,.1f}"
+        if abs(value) >= 10
+        else f"{value:,.2f}"
+    )

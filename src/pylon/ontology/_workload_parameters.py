@@ -79,7 +79,9 @@ class SubmitWorkload(Parameters):
     estimated_energy_kwh: Annotated[
         Energy | None, Field(description="IT energy of the whole run; power_kw x duration when not given")
     ] = None
-    required_gpu_mins: Annotated[GpuMinutes | None, Field(description="GPU minutes; null: not known")] = None
+    required_gpu_mins: Annotated[
+        GpuMinutes | None, Field(description="How many GPUs, times duration_mins; null: not known")
+    ] = None
     required_cpu_cores: Annotated[Cores | None, Field(description="CPU cores; null: not known")] = None
     required_memory_gb: Annotated[Memory | None, Field(description="Memory; null: not known")] = None
     interruptible: Annotated[bool, Field(strict=True, description="Whether it may be paused and resumed")] = False

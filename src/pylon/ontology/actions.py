@@ -88,6 +88,7 @@ __all__ = [
 ]
 
 _MOST_FAULTS = 20
+_GPUS = ("gpu_count", "gpus", "required_gpus")
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,9 @@ class ActionType:
         place = ".".join(str(part)[:60] for part in where)
         if kind == "extra_forbidden":
             why = "is no parameter"
-            if len(where) == 1:
+            if where[-1] in _GPUS and self.name in ("submit_workload", "submit_workloads"):
+                why += ". Give required_gpu_mins: how many GPUs, times duration_mins"
+            elif len(where) == 1:
                 close = difflib.get_close_matches(str(where[0])[:100], self._names, n=1)
                 why += f". Did you mean {close[0]}?" if close else f". Valid: {', '.join(self._names)}"
         return {"where": place, "why": why}

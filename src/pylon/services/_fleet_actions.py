@@ -1,33 +1,24 @@
-"""How the actions on data centres, storage and flexibility are carried out: criteria, effect, decision."""
+"""How the actions on data centres and flexibility are carried out: criteria, effect, decision."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
-
-import numpy as np
 
 from pylon.agents.contract import Draft
 from pylon.agents.jobs import instant
 from pylon.errors import NotFound, Refused
 from pylon.ontology import actions
-from pylon.ontology.calendar import HALF_HOUR, floor
-from pylon.ontology.deciding import LoadLimit, StorageDispatch
-from pylon.ontology.enums import DataCentreStatus, DecisionType, StorageStatus, WorkloadStatus
-from pylon.ontology.fleet import DataCentre, StorageAsset
-from pylon.planning import battery as batteries
-from pylon.planning.battery import Battery
-from pylon.services._carry_out import carry_out
+from pylon.ontology.deciding import LoadLimit
+from pylon.ontology.enums import DataCentreStatus, DecisionType, WorkloadStatus
+from pylon.ontology.fleet import DataCentre
 from pylon.services.desk import Asked, Desk, Handler
 
 __all__ = ["HANDLERS"]
 
 _FOR_GOOD: Final = datetime(2100, 1, 1, tzinfo=UTC)
-_HOURS: Final = 0.5
-_DECIMALS: Final = 3  # of a scheduled power in MW
-_NEAR_MW: Final = 0.0015  # what rounding to these decimals may come to
 
 
 def _scale(desk: Desk, given: actions.ScaleDataCentre, asked: Asked) -> None:
@@ -144,130 +135,6 @@ def _remove_blackout(desk: Desk, given: actions.RemoveBlackoutWindow, _: Asked) 
     desk.forget()
 
 
-def _dispatch(desk: Desk, given: actions.DispatchStorage, asked: Asked) -> None:
-    asset = desk.asset(given.asset_id)
-    if asset.status in (StorageStatus.MAINTENANCE, StorageStatus.OFFLINE):
-        detail = f"{asset.asset_id} is {asset.status}, so it is not dispatched."
-        raise Refused.because("asset_available", detail, asset_id=asset.asset_id)
-    ahead = [one for one in given.schedule if one.starts_at >= desk.now]
-    if not ahead or (len(ahead) < len(given.schedule) and asked.draft is None):
-        detail = f"The half hour at {given.schedule[0].starts_at:%Y-%m-%d %H:%M} UTC has begun."
-        raise Refused.because("not_past", f"{detail} It keeps what it was given: begin with the next or later.")
-    _must_be_possible(desk, asset, ahead)
-    most = max(Decimal(0), *(one.power_mw for one in given.schedule))
-    why = f" Reason given: {given.reason}" if given.reason else ""
-    hours = f"{len(given.schedule)} half hours"
-    made = f"{asset.asset_id} is scheduled by hand for {hours}, giving {most} MW at most.{why}"
-    effect = {
-        "action": "dispatch_storage",
-        "asset_id": asset.asset_id,
-        "schedule": [
-            {"starts_at": instant(one.starts_at), "power_mw": float(one.power_mw)} for one in given.schedule
-        ],
-    }
-    draft = asked.draft or _draft(
-        desk, DecisionType.SCHEDULE_DISCHARGE, given, made, asset=asset, flexibility_mw=float(most)
-    )
-    decision_id = desk.decide(draft, asked, effect)
-    for one in ahead:  # an agent names the present half hour too, as it stands
-        desk.add(
-            StorageDispatch(
-                operator_id=desk.operator_id,
-                storage_asset_id=asset.id,
-                starts_at=one.starts_at,
-                power_mw=one.power_mw,
-                decision_id=decision_id,
-            )
-        )
-    desk.forget()
-
-
-def _must_be_possible(desk: Desk, asset: StorageAsset, schedule: Sequence[actions.PowerAt]) -> None:
-    """Refuse a schedule beyond the asset's rates, or for which it would be too full or too empty."""
-    taken, given = asset.max_charge_rate_mw, asset.max_discharge_rate_mw
-    for one in schedule:
-        if not -taken <= one.power_mw <= given:
-            detail = (
-                f"{asset.asset_id} takes at most {taken} MW and gives at most {given} MW, not {one.power_mw} MW"
-            )
-            raise _impossible("rates", asset, one.starts_at, detail)
-    charge_mwh = _charge(desk, asset)
-    start, first, last = floor(desk.now), schedule[0].starts_at, schedule[-1].starts_at
-    wanted = np.zeros((last - start) // HALF_HOUR + 1)
-    for row in desk.transaction.all("schedules_ahead", operator_id=desk.operator_id, start=start):
-        if row["storage_asset_id"] == asset.id and row["starts_at"] < first:
-            wanted[(row["starts_at"] - start) // HALF_HOUR] = row["power_mw"]
-    for one in schedule:
-        wanted[(one.starts_at - start) // HALF_HOUR] = float(one.power_mw)
-    done = batteries.follow(
-        _battery(asset, charge_mwh),
-        wanted,
-        np.full(wanted.size, np.nan),  # at what prices is of no matter here
-        np.full(wanted.size, _HOURS),
-        decimals=_DECIMALS,
-    )
-    for at in np.flatnonzero(np.abs(done.power_mw - wanted) > _NEAR_MW).tolist():
-        if start + at * HALF_HOUR >= first:
-            detail = f"{asset.asset_id} can do {done.power_mw[at]:.3f} MW then, not {wanted[at]:.3f} MW"
-            raise _impossible("state_of_charge", asset, start + at * HALF_HOUR, detail)
-
-
-def _charge(desk: Desk, asset: StorageAsset) -> float:
-    """Return what the asset holds when all that was due by now has been carried out; refuse when nobody knows."""
-    carry_out(desk.transaction, desk.operator_id, desk.now)
-    charge = desk.transaction.one("charge_at", operator_id=desk.operator_id, asset_id=asset.id, now=desk.now)
-    if charge is None or charge["mwh"] is None:
-        why = f"How much {asset.asset_id} holds is not known, so what it can give is not either."
-    elif (since := charge["unreported_since"]) is not None:
-        why = f"What {asset.asset_id} did at {since.astimezone(UTC):%Y-%m-%d %H:%M} UTC is not known."
-    else:
-        return float(charge["mwh"])
-    advice = "" if asset.is_simulated else " Say with report_charge what it holds."
-    raise Refused.because("charge_known", f"{why}{advice}", asset_id=asset.asset_id)
-
-
-def _report_charge(desk: Desk, given: actions.ReportCharge, _: Asked) -> None:
-    asset, at = desk.asset(given.asset_id), given.at or desk.now
-    if asset.is_simulated:
-        detail = f"{asset.asset_id} is simulated, so Pylon keeps its charge."
-        raise Refused.because("is_real", detail, asset_id=asset.asset_id)
-    known = desk.transaction.value("charge_reported_until", operator_id=desk.operator_id, asset_id=asset.id)
-    if at > desk.now or (known is not None and at < known):
-        first = "" if known is None else f"no earlier than {known.astimezone(UTC):%Y-%m-%d %H:%M} UTC and "
-        detail = f"{asset.asset_id} held that at {at:%Y-%m-%d %H:%M} UTC? Give a time {first}no later than now."
-        raise Refused.because("not_ahead", detail, asset_id=asset.asset_id)
-    if given.charge_mwh > asset.capacity_mwh:
-        detail = f"{asset.asset_id} holds at most {asset.capacity_mwh} MWh, not {given.charge_mwh} MWh."
-        raise Refused.because("charge_fits", detail, asset_id=asset.asset_id)
-    share = round(100 * given.charge_mwh / asset.capacity_mwh, 2) if asset.capacity_mwh else None
-    held = {"current_charge_mwh": given.charge_mwh, "current_charge_percentage": share}
-    desk.change(asset.model_copy(update={**held, "updated_at": desk.now}))
-    desk.transaction.run(
-        "report_charge", operator_id=desk.operator_id, asset_id=asset.id, at=at, charge_mwh=given.charge_mwh
-    )
-    desk.forget()
-
-
-def _battery(asset: StorageAsset, charge_mwh: float) -> Battery:
-    capacity = float(asset.capacity_mwh)
-    return Battery(
-        capacity_mwh=capacity,
-        min_mwh=0.0,
-        max_mwh=capacity,
-        charge_mwh=charge_mwh,
-        max_charge_mw=float(asset.max_charge_rate_mw),
-        max_discharge_mw=float(asset.max_discharge_rate_mw),
-        efficiency=float(asset.efficiency_percentage) / 100,
-        wear_gbp_mwh=float(asset.wear_gbp_mwh),
-        end_mwh=0.0,
-    )
-
-
-def _impossible(code: str, asset: StorageAsset, at: datetime, why: str) -> Refused:
-    detail = f"At {at:%Y-%m-%d %H:%M} UTC: {why}."
-    return Refused.because(code, detail, asset_id=asset.asset_id, starts_at=instant(at))
-
-
 def _offer(desk: Desk, given: actions.OfferFlexibility, asked: Asked) -> None:
     centres = [desk.centre(dc_id) for dc_id in given.dc_ids]
     _must_end_ahead(desk, given.ends_at)
@@ -345,12 +212,10 @@ def _draft(
     reasoning: str,
     *,
     centre: DataCentre | None = None,
-    asset: StorageAsset | None = None,
     flexibility_mw: float | None = None,
     is_simulated: bool = False,
 ) -> Draft:
     """Return the decision of somebody who gives the parameters alone: nothing was weighed, no saving is claimed."""
-    about = [one for one in (centre, asset) if one is not None]
     return Draft(
         decision_type=decision_type,
         reasoning=reasoning,
@@ -361,9 +226,8 @@ def _draft(
             "given": given.plain(),
         },
         source_dc_id=None if centre is None else centre.id,
-        storage_asset_id=None if asset is None else asset.id,
         flexibility_contribution_mw=flexibility_mw,
-        is_simulated=is_simulated or any(one.is_simulated for one in about),
+        is_simulated=is_simulated or (centre is not None and centre.is_simulated),
     )
 
 
@@ -372,8 +236,6 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "set_data_centre_status": _set_status,
     "add_blackout_window": _add_blackout,
     "remove_blackout_window": _remove_blackout,
-    "dispatch_storage": _dispatch,
-    "report_charge": _report_charge,
     "offer_flexibility": _offer,
 }
-"""The handler of each action on data centres, storage and flexibility."""
+"""The handler of each action on data centres and flexibility."""

@@ -177,8 +177,7 @@ def _amend(desk: Desk, given: actions.AmendWorkload, asked: Asked) -> None:
     _decide(desk, changed, _orchestrator(desk), asked)
     decided = desk.decided[-1].draft if desk.decided else None
     if decided is not None and decided.decision_type is DecisionType.REJECT_WORKLOAD:
-        why = "With these limits it would be rejected; an amendment may have what a new job would need. "
-        raise Refused.because("runs_somewhere", why + decided.reasoning)
+        raise Refused.because("runs_somewhere", reasons.refusal(decided))
 
 
 def _book(desk: Desk, given: Booking, asked: Asked, status: WorkloadStatus) -> None:

@@ -112,9 +112,9 @@ class Desk:
             self.remember(row)
         return replace(kept, now=self.now)
 
-    def look(self) -> None:
-        """Read the view, and with it every data centre, if that has not been done."""
-        assert self.view is not None  # noqa: S101  making it is what is wanted
+    def look(self) -> View:
+        """Return the view; every data centre has been read with it."""
+        return self.view
 
     def new_id(self) -> UUID:
         """Return a new id of version 7."""
@@ -195,8 +195,14 @@ class Desk:
 
     def book(self, workload: ComputeWorkload, centre: DataCentre, spans: Sequence[Span], decision_id: UUID) -> None:
         """Place the workload, in the place of wherever it was placed before, and take up the room."""
+        is_by_hand = self._is_by_hand(workload, decision_id)
         self.unbook(workload)
-        booking = Booking(data_centre_id=centre.id, spans=tuple(spans), decision_id=decision_id)
+        booking = Booking(
+            data_centre_id=centre.id,
+            spans=tuple(spans),
+            decision_id=decision_id,
+            is_by_hand=is_by_hand,
+        )
         self._take(workload, booking, 1)
         self._bookings[workload.id] = booking
         self._placed[workload.id] = [
@@ -257,6 +263,13 @@ class Desk:
     @property
     def _bookings(self) -> dict[UUID, Booking]:
         return self.view.bookings  # type: ignore[return-value]  # the desk alone changes a view's bookings
+
+    def _is_by_hand(self, workload: ComputeWorkload, decision_id: UUID) -> bool:
+        """Return whether the decision, the last one here or the one that stands, is a client's choice."""
+        if self.decided and self.decided[-1].id == decision_id:
+            return "by_hand" in self.decided[-1].draft.inputs
+        standing = self._bookings.get(workload.id)
+        return standing is not None and standing.is_by_hand
 
     def _take(self, workload: ComputeWorkload, booking: Booking, sign: int) -> None:
         site = self.view.site(booking.data_centre_id)

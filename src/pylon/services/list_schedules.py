@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import groupby
 from typing import Any
@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.errors import NotFound
-from pylon.ontology.calendar import floor
+from pylon.ontology.calendar import HALF_HOUR, floor, half_hours
 from pylon.ontology.enums import StorageStatus
 from pylon.store.database import Database
 
@@ -45,7 +45,7 @@ class StorageSchedule(BaseModel):
         description="Of carbon, price and stress, those that were simulated where this was decided"
     )
     half_hours: list[ScheduledHalfHour] = Field(
-        description="From the present half hour on, in order; idle in those that are not listed"
+        description="From the present half hour on, in order; nothing is scheduled in those that are not listed"
     )
 
 
@@ -85,11 +85,22 @@ def _schedule(rows: list[Mapping[str, Any]]) -> StorageSchedule:
     planned = [row for row in rows if row["starts_at"] is not None]
     return StorageSchedule(
         **{**asset, "simulated": _named(planned)},
-        half_hours=[
-            ScheduledHalfHour(starts_at=row["starts_at"], power_mw=row["power_mw"], decision_id=row["decision_id"])
-            for row in planned
-        ],
+        half_hours=list(_half_hours(planned)),
     )
+
+
+def _half_hours(rows: Iterable[Mapping[str, Any]]) -> Iterator[ScheduledHalfHour]:
+    """Yield each half hour that is scheduled, those in which a decision left the asset idle among them."""
+    before: ScheduledHalfHour | None = None
+    for row in rows:
+        one = ScheduledHalfHour(
+            starts_at=row["starts_at"], power_mw=row["power_mw"], decision_id=row["decision_id"]
+        )
+        if before is not None and before.decision_id == one.decision_id:
+            for at in half_hours(before.starts_at + HALF_HOUR, one.starts_at):
+                yield ScheduledHalfHour(starts_at=at, power_mw=0.0, decision_id=one.decision_id)
+        yield one
+        before = one
 
 
 def _named(rows: Iterable[Mapping[str, Any]]) -> list[str]:

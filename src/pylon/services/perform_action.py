@@ -18,7 +18,7 @@ from pylon.ontology import actions, columns
 from pylon.ontology.agency import Agent
 from pylon.ontology.canonical import digest
 from pylon.ontology.enums import DecisionType
-from pylon.services import _fleet_actions, _registry_actions, _running_actions, _workload_actions
+from pylon.services import _fleet_actions, _registry_actions, _running_actions, _storage_actions, _workload_actions
 from pylon.services.desk import Asked, Call, Decided, Desk, opened
 from pylon.services.view_fleet import Views
 from pylon.store.database import Database, json_text
@@ -29,6 +29,7 @@ HANDLERS = {
     **_workload_actions.HANDLERS,
     **_running_actions.HANDLERS,
     **_fleet_actions.HANDLERS,
+    **_storage_actions.HANDLERS,
     **_registry_actions.HANDLERS,
 }
 
@@ -40,8 +41,8 @@ class Taken(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: UUID
-    decision_id: str
+    id: UUID | None = Field(description="Null in a dry run: nothing was logged")
+    decision_id: str | None = Field(description="Null in a dry run: the number goes to the next that is logged")
     decision_type: DecisionType
     agent_id: UUID | None
     workload_id: UUID | None
@@ -128,11 +129,14 @@ def _performed(desk: Desk, name: str, dry_run: bool) -> Performed:
         numbers = {name: float(value) for name, value in row if isinstance(value, Decimal)}
         values = {**row.model_dump(mode="json", include=shown), **numbers}
         changed.setdefault(type(row).__name__, []).append(values)
+    decisions = [taken(decision) for decision in desk.decided]
+    if dry_run:
+        decisions = [decision.model_copy(update={"id": None, "decision_id": None}) for decision in decisions]
     return Performed(
         action=name,
         applied=not dry_run,
         dry_run=dry_run,
-        decisions=[taken(decision) for decision in desk.decided],
+        decisions=decisions,
         changed=changed,
     )
 
@@ -170,7 +174,7 @@ def _performed_before(desk: Desk, key: str, asked_for: str) -> Performed | None:
 
 
 def _remember(desk: Desk, key: str, asked_for: str, performed: Performed) -> None:
-    desk.transaction.run(
+    desk.transaction.send(
         "remember_performed",
         operator_id=desk.operator_id,
         key=key,

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from pylon.agents import by_hand, flexibility_agent, grid_operator, reasons, storage_agent
+from pylon.agents import by_hand, flexibility_agent, grid_operator, reasons, storage_agent, storage_by_hand
 from pylon.agents.contract import Draft
 from pylon.ontology.enums import DecisionType
 from pylon.services.recall_view import view_before
@@ -19,7 +19,7 @@ def recompute(transaction: Transaction, operator_id: UUID, decision: Mapping[str
     """Return the decision as its agent makes it from the inputs it recorded.
 
     `decision` has the columns of `orchestration_decisions`. None when it was not worked out but given: a client's
-    own cap, dispatch or offer. Raises `NotFound` when the input that it names is not kept.
+    own cap or offer. Raises `NotFound` when the input that it names is not kept.
     """
     inputs = decision["inputs"]
     if "job" in inputs:
@@ -30,6 +30,8 @@ def recompute(transaction: Transaction, operator_id: UUID, decision: Mapping[str
         return grid_operator.scale_down(inputs) if is_down else grid_operator.scale_up(inputs)
     if "window" in inputs:
         return flexibility_agent.offer(inputs)
+    if "asset" in inputs and "given" in inputs:
+        return storage_by_hand.decide(inputs)
     if "asset" in inputs:
         proposal = storage_agent.decide(inputs)
         return proposal.draft if proposal else None

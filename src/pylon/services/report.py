@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
     REAL = "real"
     PARTLY_SIMULATED = "partly_simulated"  # real work and storage, valued at simulated prices or intensities
-    SIMULATED = "simulated"
+    SIMULATED = "simulated"  # simulated work or storage, and work at a simulated site
 
 
 class Figures(BaseModel):
@@ -54,16 +54,19 @@ class Figures(BaseModel):
     unsettled: int = Field(description="Of those that ran, how many wait for their signals; in no sum below")
     carbon_unknown: int = Field(description="Of those settled, how many have no carbon: it was never known")
     cost_unknown: int = Field(description="Of those settled, how many have no cost: a price was never known")
-    energy_kwh: Amount = Field(
-        description="Facility energy of those settled: IT energy (a workload's actual_energy_kwh) times PUE"
+    energy_kwh: Amount | None = Field(
+        description="Facility energy of those settled: IT energy (a workload's actual_energy_kwh) times PUE; this "
+        "and the carbon and cost below are null while work has run and no such figure of it is known"
     )
-    carbon_g: Amount = Field(description="gCO2, of those whose carbon is known")
-    cost_gbp: Amount = Field(description="Cost of energy and of moving away from the origin, where it is known")
+    carbon_g: Amount | None = Field(description="gCO2, of those whose carbon is known")
+    cost_gbp: Amount | None = Field(
+        description="Cost of energy and of moving away from the origin, where it is known"
+    )
     compared: int = Field(description="Workloads with a baseline that broke no limit; savings are theirs")
-    carbon_saved_g: Amount = Field(description="gCO2 saved against the baseline, losses included")
-    cost_saved_gbp: Amount = Field(description="Cost saved against the baseline, losses included")
-    carbon_lost_g: Amount = Field(description="The losses in carbon_saved_g: a negative number, or 0")
-    cost_lost_gbp: Amount = Field(description="The losses in cost_saved_gbp: a negative number, or 0")
+    carbon_saved_g: Amount | None = Field(description="gCO2 saved against the baseline, losses included")
+    cost_saved_gbp: Amount | None = Field(description="Cost saved against the baseline, losses included")
+    carbon_lost_g: Amount | None = Field(description="The losses in carbon_saved_g: a negative number, or 0")
+    cost_lost_gbp: Amount | None = Field(description="The losses in cost_saved_gbp: a negative number, or 0")
     infeasible: int = Field(description="Workloads whose baseline would have broken a limit")
     infeasible_carbon_saved_g: Amount = Field(description="Their saving, which is in no sum above")
     infeasible_cost_saved_gbp: Amount = Field(description="Their saving, which is in no sum above")
@@ -86,6 +89,16 @@ class Figures(BaseModel):
 
 
 _ADDED = tuple(Figures.model_fields)
+_KNOWN_OF: Final[Mapping[str, str]] = {
+    "energy_kwh": "",
+    "carbon_g": "carbon_unknown",
+    "carbon_saved_g": "carbon_unknown",
+    "carbon_lost_g": "carbon_unknown",
+    "cost_gbp": "cost_unknown",
+    "cost_saved_gbp": "cost_unknown",
+    "cost_lost_gbp": "cost_unknown",
+}
+"""Sums of workloads, by the count of those settled that have no such figure."""
 _KINDS = list(Kind)
 
 
@@ -175,14 +188,29 @@ def _sums(
     groups: dict[tuple[Any, ...], list[Mapping[str, Any]]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
-    return [(one, {name: sum(row[name] for row in those) for name in _ADDED}) for one, those in groups.items()]
+    return [(one, _sum(those)) for one, those in groups.items()]
+
+
+def _sum(rows: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the sum of the rows. One to which nothing that ran has a figure is not known, and not 0."""
+    held = list(rows)
+    added = {name: sum(row[name] for row in held) for name in (*_ADDED, "settled")}
+    settled = added.pop("settled")
+    for name, unknown in _KNOWN_OF.items():
+        without = added.get(unknown, 0)
+        if settled == without and added["unsettled"] + without:
+            added[name] = None
+    return added
 
 
 def _notice(totals: Iterable[Total]) -> str | None:
     kinds = {total.kind for total in totals}
     said = []
     if Kind.SIMULATED in kinds:
-        said.append("Figures of the kind `simulated` are of work or storage that Pylon made up.")
+        said.append(
+            "Figures of the kind `simulated` are of work or storage that Pylon made up, or of real work at a site "
+            "that it made up."
+        )
     if Kind.PARTLY_SIMULATED in kinds:
         said.append("Those of the kind `partly_simulated` are of real ones, at prices or intensities it made up.")
     return " ".join(said) or None

@@ -92,7 +92,7 @@ def view_fleet(
     field = _field(signals, sites, _room(sites, limits, placed, start))
     content = canonical_bytes(_document(start, signals, sites, field))
     key = hashlib.sha256(content).hexdigest()
-    transaction.run("keep_input", operator_id=operator_id, digest=key, content=content.decode(), now=now)
+    transaction.send("keep_input", operator_id=operator_id, digest=key, content=content.decode(), now=now)
     view = View(
         now=now,
         starts_at=start,
@@ -255,7 +255,7 @@ def _needs_of(placed: Mapping[str, Any], pue: float) -> Floats:
 
 
 def _needs(power_mw: float, gpus: float, cpu_cores: int | None, memory_gb: int | None) -> Floats:
-    return np.array([power_mw, gpus, float(cpu_cores or 0), float(memory_gb or 0)])
+    return np.array([round(power_mw, _PLACES), round(gpus, _PLACES), float(cpu_cores or 0), float(memory_gb or 0)])
 
 
 def _minutes(span: timedelta) -> float:
@@ -268,6 +268,7 @@ def _bookings(placed: Sequence[Mapping[str, Any]]) -> dict[UUID, Booking]:
             data_centre_id=held[0]["data_centre_id"],
             spans=tuple(Span(span["starts_at"], span["ends_at"]) for span in held),
             decision_id=held[0]["decision_id"],
+            is_by_hand=held[0]["is_by_hand"],
         )
         for workload_id, spans in groupby(placed, key=lambda span: span["workload_id"])
         for held in [list(spans)]

@@ -31,7 +31,8 @@ def append(
 
     A decision is the columns of an `OrchestrationDecision` by name, but for `operator_id` and its place in the log;
     what has a default may be left out. The operator's chain stays locked until the transaction ends.
-    Raises `Invalid`, naming what does not fit, and `Conflict` when an id is taken.
+    Raises `Invalid`, naming what does not fit. That an id is taken shows when the database answers, so in a
+    pipelined transaction the `Conflict` comes at its next wait or its commit.
     """
     if decisions:
         contents = [_content({**decision, "operator_id": operator_id}) for decision in decisions]

@@ -475,7 +475,8 @@ order by seq limit %(limit)s;
 -- Locks the operator until the transaction ends: its actions are performed one after another. The revision grows, so
 -- that whoever kept something of the operator in memory knows whether anything has been done since. It does not when
 -- signals come in or a data centre is changed: the rest of the row does (and see 85_desk.sql). That rest is of the
--- moment before the wait for the lock; who changed anything in that time has counted the revision up.
+-- moment before the wait for the lock. Whoever changed the operator's own rows in that time has counted the revision
+-- up; a pipeline run that was committed in that time has not, so that one transaction may decide on the run before it.
 insert into public.chain_heads as h (operator_id, seq, hash, revision, updated_at)
 values (%(operator_id)s, 0, repeat('0', 64), 1, %(now)s)
 on conflict (operator_id) do update set revision = h.revision + 1, updated_at = %(now)s
@@ -490,11 +491,13 @@ returning h.seq, h.revision, set_config('pylon.at_desk', 'yes', true) as at_desk
 select w.id as workload_id, w.job_id, w.status::text as status, w.power_kw::float8 as power_kw, w.duration_mins,
        w.required_gpu_mins, w.required_cpu_cores, w.required_memory_gb,
        coalesce(p.data_centre_id, w.host_dc_id) as data_centre_id, p.decision_id,
+       coalesce(d.agent_id is null and d.inputs ? 'by_hand', false) as is_by_hand,
        coalesce(p.starts_at, w.started_at, w.scheduled_start) as starts_at,
        coalesce(p.ends_at, coalesce(w.started_at, w.scheduled_start)
                            + make_interval(mins => w.duration_mins)) as ends_at
 from public.compute_workloads w
 left join public.workload_placements p on p.operator_id = w.operator_id and p.workload_id = w.id
+left join public.orchestration_decisions d on d.operator_id = p.operator_id and d.id = p.decision_id
 where w.operator_id = %(operator_id)s and w.status not in ('COMPLETED', 'FAILED', 'CANCELLED')
   and (p.workload_id is not null
        or (w.host_dc_id is not null and w.status <> 'PENDING'
@@ -869,7 +872,7 @@ with work as (
            count(*) filter (where status = 'FAILED' and has_run) as failed,
            count(*) filter (where status = 'FAILED' and not has_run) as rejected,
            count(*) filter (where status = 'CANCELLED') as cancelled,
-           count(*) filter (where has_run and not is_settled) as unsettled,
+           count(*) filter (where has_run and not is_settled) as unsettled, count(*) filter (where is_settled) as settled,
            count(*) filter (where is_settled and carbon_g is null) as carbon_unknown,
            count(*) filter (where is_settled and cost_gbp is null) as cost_unknown,
            coalesce(sum(energy_kwh) filter (where is_settled), 0) as energy_kwh,
@@ -890,7 +893,7 @@ with work as (
     union all
     select day, agent_id,
            case when is_simulated then 'simulated' when at_simulated then 'partly_simulated' else 'real' end,
-           0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+           0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
            count(*), count(*) filter (where kwh <> 0 and num_nulls(price, carbon) > 0),
            sum(greatest(kwh, 0)), sum(greatest(-kwh, 0)),
            coalesce(sum((-kwh * price - greatest(-kwh, 0) * wear_gbp_mwh) / 1000), 0),

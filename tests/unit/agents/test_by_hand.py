@@ -87,16 +87,23 @@ def test_a_choice_is_recorded_as_one_with_what_the_planner_would_have_done():
     assert draft.decision_type is D.ACCEPT_WORKLOAD
     assert draft.target_dc_id == A.id
     assert draft.reasoning.startswith("Chosen by hand. Runs 12:10-14:10 UTC at A")
-    assert "The planner's own choice, B at 2026-11-22 12:10 UTC, is GBP 30.00 cheaper in all." in draft.reasoning
+    assert (
+        "The planner's own choice, 12:10-14:10 UTC at B (region 5), is GBP 30.00 cheaper in all." in draft.reasoning
+    )
     assert draft.reasoning.endswith("Reason given: A customer waits.")
     assert draft.carbon_saved_gco2 == 0
 
 
 def test_what_is_put_off_by_hand_has_no_place_and_no_saving():
-    draft = chosen(views.view(A), D.DEFER_WORKLOAD, why="Later, please.")
+    draft = chosen(views.view(A), D.DEFER_WORKLOAD, why="Later, please")
     assert (draft.decision_type, draft.target_dc_id) == (D.DEFER_WORKLOAD, None)
     assert (draft.carbon_saved_gco2, draft.cost_saved_gbp) == (None, None)
     assert draft.reasoning == "Asked for by hand. Reason given: Later, please."
+    held = views.view(A, workloads=[views.workload("j")], bookings={"j": views.booking(A, NOW, 120)})
+    put_off = chosen(held, D.DEFER_WORKLOAD, why="Later!")
+    assert put_off.reasoning == (
+        "Asked for by hand. It gives up its booking 12:10-14:10 UTC at A (region 12). Reason given: Later!"
+    )
     row = {
         "reasoning": draft.reasoning,
         "inputs": draft.inputs,

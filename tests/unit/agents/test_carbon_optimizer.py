@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -109,3 +110,10 @@ def test_a_second_look_finds_nothing_more():
     (proposal,) = propose(view)
     again = booked(starts_at=proposal.parameters["starts_at"], carbon={"A": [300.0] * 20 + [40.0], "B": 300.0})
     assert propose(again) == []
+
+
+def test_what_a_client_has_chosen_stands():
+    view = booked(carbon={"A": 300.0, "B": 40.0})
+    assert len(propose(view)) == 1
+    chosen = {job: replace(booking, is_by_hand=True) for job, booking in view.bookings.items()}
+    assert propose(replace(view, bookings=chosen)) == []

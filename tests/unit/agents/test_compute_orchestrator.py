@@ -261,6 +261,30 @@ class TestRound:
         assert jobs_of(found) == ["low"]
         assert found[0].parameters["dc_id"] == "B"
 
+    def test_what_a_client_has_chosen_gives_way_last(self):
+        held = [views.workload(name, status=S.QUEUED, power_kw=4000) for name in ("agents", "clients")]
+        begins = views.view(A).half_hour(1)
+        cap = views.limit(A, 4, NOW, NOW + timedelta(hours=4))
+        for chosen, moved in (("agents", "clients"), ("clients", "agents")):
+            bookings = {
+                job.job_id: replace(views.booking(A, begins, 120), is_by_hand=job.job_id == chosen) for job in held
+            }
+            assert jobs_of(propose(views.view(A, B, workloads=held, bookings=bookings, limits=[cap]))) == [moved]
+
+    def test_a_place_that_a_client_has_chosen_is_given_up_in_so_many_words(self):
+        closed = A.model_copy(update={"status": DataCentreStatus.OFFLINE})
+        held = [views.workload("j", status=S.QUEUED, origin_dc_id=A.id, created_at=NOW - timedelta(hours=3))]
+        for begins, said in (
+            (NOW + HALF_HOUR, "at A (region 12), chosen by hand, which is no longer possible"),
+            (
+                NOW - timedelta(minutes=61),
+                "It replaces a booking that was chosen by hand and whose start was missed.",
+            ),
+        ):
+            bookings = {"j": replace(views.booking(A, begins, 120), is_by_hand=True)}
+            (proposal,) = propose(views.view(closed, B, workloads=held, bookings=bookings))
+            assert said in proposal.draft.reasoning
+
     def test_work_that_lost_its_place_and_finds_no_other_waits_unbooked(self):
         held = [views.workload("j", status=S.QUEUED)]
         bookings = {"j": views.booking(A, NOW + HALF_HOUR, 120)}

@@ -108,6 +108,26 @@ def test_what_no_limit_of_its_own_stops_is_not_helped_by_loosening_them():
     assert loosenings(views.view(A), duration_mins=60 * 72, power_kw=10) == []
 
 
+def test_what_a_critical_job_would_get_is_what_it_is_told():
+    """It does not wait, so what loosening a limit lets through is the earliest, not the cheapest."""
+    view = views.view(A, B, price={"A": [90.0] * 12 + [20.0], "B": [95.0] * 12 + [10.0]})
+    urgent = {"urgency": "CRITICAL", "deferral_window_mins": None, "origin_dc_id": A.id}
+    workload = views.workload("j", **urgent, carbon_cap_gco2=50, allowed_region_ids=[12])
+    (found,) = reasons.draft_of(considered(view, workload)).alternatives["loosenings"]
+    assert found["parameters"] == {"job_id": "j", "carbon_cap_gco2": 100}
+    chosen = considered(view, amended(workload, {"carbon_cap_gco2": 100})).placement.chosen
+    assert chosen is not None
+    assert found["option"]["spans"][0]["starts_at"] == jobs.instant(views.NOW)
+    assert found["option"]["total_gbp"] == pytest.approx(chosen.terms.total)
+
+
+def test_of_limits_that_are_loosened_together_each_is_needed():
+    """The cheapest of all is in another region; that is no reason to change the region too."""
+    view = views.view(A, B, price={"A": 90.0, "B": 20.0})
+    found = changes(view, max_price_gbp=10, carbon_cap_gco2=80, deferral_window_mins=60, allowed_region_ids=[12])
+    assert found == [{"max_price_gbp": 180.0, "carbon_cap_gco2": 100}]
+
+
 def test_one_that_is_turned_down_is_to_be_submitted_anew():
     (found,) = loosenings(views.view(A), deadline=views.NOW + timedelta(hours=1))
     assert (found["action"], found["parameters"]) == ("submit_workload", {"deadline": "2026-11-22T14:30:00Z"})
@@ -118,7 +138,7 @@ def test_what_is_named_does_and_a_little_less_does_not(is_interruptible):
     draw = random.Random(20 + is_interruptible)
     named: Counter[str] = Counter()
     types: Counter[DecisionType] = Counter()
-    for _ in range(120):
+    for _ in range(160):
         view, workload = a_case(draw, is_interruptible)
         draft = reasons.draft_of(considered(view, workload))
         types[draft.decision_type] += 1
@@ -152,7 +172,8 @@ def a_case(draw: random.Random, is_interruptible: bool) -> tuple[View, ComputeWo
         origin_dc_id=A.id,
         interruptible=is_interruptible,
         duration_mins=duration_mins,
-        deferral_window_mins=draw.choice((None, 0, 60, 240)),
+        deferral_window_mins=draw.choice((None, None, 0, 60, 240)),
+        urgency=draw.choice(("MEDIUM", "MEDIUM", "CRITICAL")),
         deadline=draw.choice((None, views.NOW + timedelta(minutes=duration_mins + draw.randrange(-60, 200)))),
         carbon_cap_gco2=draw.choice((None, 30, 80)),
         max_price_gbp=draw.choice((None, Decimal(20), Decimal(60))),

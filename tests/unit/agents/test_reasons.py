@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from datetime import timedelta
 
@@ -67,6 +68,7 @@ def test_an_option_says_where_when_and_what_each_reason_costs():
         "total_gbp": 264.0,
         "stress_unknown_mins": 0.0,
         "refused_by": None,
+        "short_of": None,
     }
 
 
@@ -114,7 +116,10 @@ def test_a_loss_is_a_saving_below_zero_and_said_as_one():
     assert draft.decision_type is D.SHIFT_REGION
     assert draft.cost_saved_gbp == 120 - 180 - 1
     assert "GBP 61.00 more" in draft.reasoning
-    assert "Running now at its origin was not possible: free power forbade it." in draft.reasoning
+    assert (
+        "Running now at its origin was not possible: too little power is free (it needs 1.2 MW, 0 MW free)."
+        in draft.reasoning
+    )
 
 
 def test_what_is_not_known_is_null_and_left_out_and_said():
@@ -127,6 +132,7 @@ def test_what_is_not_known_is_null_and_left_out_and_said():
     assert draft.carbon_saved_gco2 == 0
     assert draft.inputs["missing"] == {
         "known_nowhere": ["price", "stress"],
+        "baseline_lacks": [],
         "half_hours_without_stress": views.HALF_HOURS,
     }
     assert "Known nowhere and so in no sum: price and stress." in draft.reasoning
@@ -213,14 +219,93 @@ def test_every_figure_of_a_decision_recomputes_from_what_it_says(
     for option in (options["chosen"], options["baseline"], *options["others"]):
         if option is not None:
             known = [option["terms"][term] for term in TERMS if option["terms"][term] is not None]
-            assert option["total_gbp"] == round(sum(known), 6)
+            lacks = [
+                name
+                for name, term in (("price", "energy_gbp"), ("carbon", "carbon_gbp"))
+                if option["terms"][term] is None and name not in stored["inputs"]["missing"]["known_nowhere"]
+            ]
+            assert option["total_gbp"] == (None if lacks else round(sum(known), 6))
+            assert option is not options["baseline"] or stored["inputs"]["missing"]["baseline_lacks"] == lacks
     chosen, baseline = options["chosen"], options["baseline"]
     if chosen and baseline and None not in (chosen["carbon_gco2"], baseline["carbon_gco2"]):
         assert draft.carbon_saved_gco2 == round(baseline["carbon_gco2"] - chosen["carbon_gco2"], 2)
     else:
         assert draft.carbon_saved_gco2 is None
     assert (chosen is None) == (draft.target_dc_id is None)
-    assert reasons.explain(stored)[0] == draft.reasoning
+    told = reasons.explain(stored)
+    assert told[0] == draft.reasoning
+    for sentence in told:
+        must_add_up(sentence)
+
+
+SUM = re.compile(r"(?:in all|that is) GBP (?P<total>[\d,.]+) (?P<sign>less|more) \((?P<terms>[a-z]+ [+-].*?)\)")
+COSTS = re.compile(r" costs GBP (?P<total>-?[\d,.]+\d): (?P<terms>[a-z]+ GBP [^;]*?)[.;]( it|$)")
+
+
+def must_add_up(sentence: str) -> None:
+    """Hold the terms that a sentence names, in pence, against the total that it names."""
+    for found in (*SUM.finditer(sentence), *COSTS.finditer(sentence)):
+        terms = [pence(term.split()[-1]) for term in found["terms"].split(", ")]
+        sign = -1 if found.groupdict().get("sign") == "more" else 1
+        assert sum(terms) == sign * pence(found["total"]), sentence
+
+
+def pence(pounds: str) -> int:
+    return round(float(pounds.replace(",", "")) * 100)
+
+
+def test_terms_as_they_are_said_add_up_to_the_total_as_it_is_said():
+    view = views.view(A, B, price={"A": 50, "B": 10.0033}, carbon={"A": 100, "B": 50.033}, stress=0.01)
+    draft = draft_of(view, migration_cost_gbp=0)
+    assert draft.alternatives["chosen"]["total_gbp"] == 30.4132
+    assert "in all GBP 114.06 less (energy +99.99, carbon +13.99, stress +0.08)" in draft.reasoning
+    told = reasons.explain(row_of(draft))
+    assert told[1] == "The choice costs GBP 30.42: energy GBP 20.01, carbon GBP 10.01, stress GBP 0.40."
+    for sentence in told:
+        must_add_up(sentence)
+
+
+def test_what_is_not_known_that_far_is_in_no_total():
+    """Prices and carbon end before the baseline does, so nobody knows what it costs."""
+    view = views.view(A, price=[50.0] * 20 + [math.nan], carbon=[100.0] * 20 + [math.nan], stress=0.5)
+    draft = draft_of(view, duration_mins=900)
+    assert draft.alternatives["baseline"]["total_gbp"] is None
+    assert draft.inputs["missing"]["baseline_lacks"] == ["price", "carbon"]
+    assert reasons.explain(row_of(draft))[1] == (
+        "The baseline (run now at origin) has no total, as energy and carbon are not known that far: stress GBP"
+        " 180.00; it was not possible: price or carbon is not known for the time, while it is for others."
+    )
+
+
+def test_a_real_job_that_a_simulated_fleet_turns_down_rests_on_simulated_sites():
+    made_up = [views.site(dc_id, 12, is_simulated=True) for dc_id in "AB"]
+    for values in ({"power_kw": 50_000}, {"max_price_gbp": 1}, {"carbon_cap_gco2": 1}):
+        draft = draft_of(views.view(*made_up), origin_dc_id=None, **values)
+        assert draft.alternatives["chosen"] is None
+        assert draft.is_simulated
+        assert draft.inputs["simulated"] == ["sites"]
+        assert "Rests on simulated sites." in draft.reasoning
+    assert not draft_of(views.view(A, B), origin_dc_id=None, power_kw=50_000).is_simulated
+    placed = draft_of(views.view(A, *made_up[1:], price={"A": 50, "B": 90}))
+    assert not placed.is_simulated, "it runs, and would have run, at a real one"
+
+
+def test_a_booking_that_is_lost_is_said_to_be():
+    held = views.booking(A, NOW + timedelta(hours=4), 120)
+    told = draft_of(views.view(A), held, max_price_gbp=1).reasoning
+    assert "It gives up its booking 16:10-18:10 UTC at A (region 12)." in told
+    missed = views.booking(A, NOW - timedelta(hours=4), 120)
+    assert (
+        "It gives up its booking, whose start was missed."
+        in draft_of(views.view(A), missed, power_kw=1e5).reasoning
+    )
+
+
+def test_without_a_baseline_waiting_is_told_against_running_there_now():
+    view = views.view(A, price=[100.0] * 8 + [20.0])
+    draft = draft_of(view, origin_dc_id=None)
+    assert draft.decision_type is D.PRICE_OPTIMIZATION
+    assert "Against running there now that is GBP 191.23 less (energy +192.00, wait -0.77)." in draft.reasoning
 
 
 def test_explaining_gives_the_reason_first_and_then_the_figures():
@@ -228,22 +313,25 @@ def test_explaining_gives_the_reason_first_and_then_the_figures():
     told = reasons.explain(row_of(draft_of(view, carbon_cap_gco2=250)))
     assert told[1:] == [
         "The choice costs GBP 100.00: energy GBP 80.00, carbon GBP 20.00.",
-        "The baseline (run now at origin) costs GBP 312.00: energy GBP 240.00, carbon GBP 72.00; its carbon cap"
-        " forbade it.",
-        "A (region 12) has no option: its carbon cap stopped the one that came furthest.",
+        "The baseline (run now at origin) costs GBP 312.00: energy GBP 240.00, carbon GBP 72.00; it was not"
+        " possible: its mean carbon intensity would be above its cap.",
+        "No option at A (region 12): its mean carbon intensity would be above its cap.",
         told[-1],
     ]
     assert told[-1].startswith("The limit carbon_cap (250 gCO2/kWh) refused ")
 
 
 def test_sites_that_the_same_limit_stops_share_a_sentence():
-    sites = [views.site(dc_id, 12) for dc_id in "ABCD"]
-    view = views.view(*sites, price=dict.fromkeys("ABCD", 50), carbon={"A": 300, "B": 300, "C": 300, "D": 100})
-    told = reasons.explain(row_of(draft_of(view, carbon_cap_gco2=250)))
-    assert [one for one in told if "no option" in one] == [
-        "3 sites have no option: its carbon cap stopped the one that came furthest at A (region 12), B (region 12)"
-        " and C (region 12)."
-    ]
+    sites = [views.site(dc_id, 12) for dc_id in "ABCDEFG"]
+
+    def told(*dirty: str) -> list[str]:
+        carbon = {site.dc_id: 300 if site.dc_id in dirty else 100 for site in sites}
+        draft = draft_of(views.view(*sites, carbon=carbon), carbon_cap_gco2=250)
+        return [one for one in reasons.explain(row_of(draft)) if "No option" in one]
+
+    why = "its mean carbon intensity would be above its cap."
+    assert told(*"ABC") == [f"No option at A (region 12), B (region 12) and C (region 12): {why}"]
+    assert told(*"ABCDEF")[0].endswith(f"(region 12) and 2 more: {why}")
 
 
 def test_a_decision_of_another_kind_explains_itself_by_its_reason():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -61,7 +62,9 @@ def test_pieces_on_both_sides_of_midnight_each_have_their_day():
 
 def test_of_many_pieces_the_first_the_last_and_how_long_they_are_together():
     said = told(views.view(A, carbon=[300.0] * 2 + [10.0, 300.0] * 10), interruptible=True, duration_mins=180)
-    assert said.startswith("Runs in 6 pieces: 13:00-13:30 to 18:00-18:30 UTC, 3 h in all, at A (region 12) ")
+    assert said.startswith(
+        "Runs in 6 pieces, the first 13:00-13:30, the last 18:00-18:30 UTC, 3 h in all, at A (region 12) "
+    )
 
 
 def test_a_cleaner_grid_that_a_worse_pue_makes_dirtier_is_said_to_be_that():
@@ -90,8 +93,8 @@ def test_a_critical_job_that_names_no_end_runs_as_soon_as_it_can_and_says_so():
 
 def test_without_an_origin():
     assert told(views.view(A), origin_dc_id=None) == (
-        "Runs 12:10-14:10 UTC at A (region 12) for GBP 120.00 in all; it names no origin here, so there is no"
-        " baseline."
+        "Runs 12:10-14:10 UTC at A (region 12) for GBP 120.00 in all; it has no origin among your sites, so there"
+        " is no baseline."
     )
 
 
@@ -101,22 +104,22 @@ def test_without_an_origin():
         (
             views.view(A),
             {"max_price_gbp": 60},
-            "Does not run at its max_price_gbp of GBP 60.00: the least that lets it through is GBP 100.00. It would"
-            " fit with max_price_gbp 100.00 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): send it with"
-            " amend_workload.",
+            "Does not run at its max_price_gbp of GBP 60.00, which is for its energy alone. It would fit with"
+            " max_price_gbp 100.00 for its energy (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): send that"
+            " with amend_workload.",
         ),
         (
             views.view(A, price=2000),
             {},
-            "Does not run at what it is taken to be worth, GBP 1,200.00, as it names no value_gbp: the least that"
-            " lets it through is GBP 4,020.00. It would fit with value_gbp 4020.00 (12:10-14:10 UTC at A (region"
-            " 12), GBP 4,020.00 in all): send it with amend_workload.",
+            "Does not run at what it is taken to be worth, GBP 1,200.00, as it names no value_gbp. It"
+            " would fit with value_gbp 4020.00 (12:10-14:10 UTC at A (region"
+            " 12), GBP 4,020.00 in all): send that with amend_workload.",
         ),
         (
             views.view(A),
             {"value_gbp": 7},
-            "Does not run at its value_gbp of GBP 7.00: the least that lets it through is GBP 120.00. It would fit"
-            " with value_gbp 120.00 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): send it with"
+            "Does not run at its value_gbp of GBP 7.00, which is for all that it costs. It would fit"
+            " with value_gbp 120.00 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): send that with"
             " amend_workload.",
         ),
         (
@@ -124,24 +127,24 @@ def test_without_an_origin():
             {"carbon_cap_gco2": 80},
             "Waits: no time that ends by Mon 23 Nov 14:10 UTC keeps its mean intensity to its cap of 80 gCO2/kWh as"
             " forecast now. It would fit with carbon_cap_gco2 100 (12:10-14:10 UTC at A (region 12), GBP 120.00 in"
-            " all): send it with amend_workload.",
+            " all): send that with amend_workload.",
         ),
         (
             views.with_room(views.view(A), 0.5),
             {"deferral_window_mins": 60},
-            "Waits: nothing fits that ends by 15:10 UTC; what lacks is free power: it needs 1 MW of IT power.",
+            "Waits: nothing fits that ends by 15:10 UTC: too little power is free (it needs 1 MW of IT power).",
         ),
         (
             views.view(A),
             {"power_kw": 50_000},
-            "Rejected: it needs 50 MW of IT power, and the largest site you have, A (region 12), has 10.",
+            "Rejected: it needs 50 MW of IT power, and the largest site you have, A (region 12), has 10 MW.",
         ),
         (
             views.view(views.site("A", 12, gpu_count=256), views.site("B", 5, gpu_count=64), views.site("C", 13)),
             {"required_gpu_mins": 512 * 120, "allowed_region_ids": [5, 12]},
             "Rejected: it needs 512 GPUs, and the largest site in the regions it allows, A (region 12), has 256. It"
             " would fit with allowed_region_ids 5, 12 and 13 (12:10-14:10 UTC at C (region 13), GBP 120.00 in all):"
-            " submit it anew under another job_id.",
+            " submit it anew with that in place, under another job_id.",
         ),
         (
             views.view(views.site("A", 12, gpu_count=256), views.site("B", 5, gpu_count=8, total_capacity_mw=90)),
@@ -151,9 +154,32 @@ def test_without_an_origin():
         (
             views.view(A),
             {"allowed_region_ids": [9, 14]},
-            "Rejected: no site of yours is in region 9 (East Midlands) and region 14 (South East England). It would"
+            "Rejected: no site of yours is in region 9 (East Midlands) or region 14 (South East England). It would"
             " fit with allowed_region_ids 9, 12 and 14 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all):"
-            " submit it anew under another job_id.",
+            " submit it anew with that in place, under another job_id.",
+        ),
+        (
+            views.view(A),
+            {"duration_mins": 4000, "deferral_window_mins": None},
+            "Rejected: it runs 4,000 minutes, and no more than the next 2,880 are planned. Submit it in parts that"
+            " are shorter than that.",
+        ),
+        (
+            views.view(A, half_hours=96),
+            {"duration_mins": 2880, "deferral_window_mins": None},
+            "Rejected: it runs 2,880 minutes, and no more than the next 2,870 are planned. Submit it in parts that"
+            " are shorter than that.",
+        ),
+        (
+            views.with_room(views.view(A, half_hours=96), 0.5),
+            {"deferral_window_mins": None},
+            "Waits: nothing fits that ends by Tue 24 Nov 12:10 UTC: too little power is free (it needs 1 MW of IT"
+            " power).",
+        ),
+        (
+            views.view(A.model_copy(update={"status": "MAINTENANCE"})),
+            {"deferral_window_mins": 60},
+            "Waits: nothing fits that ends by 15:10 UTC: no site that it allows is ACTIVE.",
         ),
         (
             views.view(),
@@ -164,15 +190,15 @@ def test_without_an_origin():
             views.view(A),
             {"deadline": views.NOW.replace(hour=13)},
             "Rejected: 120 minutes from now end after 13:10 UTC, its deadline. It would fit with deadline"
-            " 2026-11-22T14:30:00Z (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): submit it anew under"
-            " another job_id.",
+            " 2026-11-22T14:30:00Z (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): submit it anew with"
+            " that in place, under another job_id.",
         ),
         (
             views.view(A),
             {"carbon_cap_gco2": 80, "deferral_window_mins": 0},
-            "Rejected: no option that ends by 14:10 UTC is left; the last were forbidden by its carbon cap. It"
-            " would fit with carbon_cap_gco2 100 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): submit it"
-            " anew under another job_id.",
+            "Rejected: no option that ends by 14:10 UTC is left: its mean carbon intensity would be above its"
+            " cap. It would fit with carbon_cap_gco2 100 (12:10-14:10 UTC at A (region 12), GBP 120.00 in all):"
+            " submit it anew with that in place, under another job_id.",
         ),
     ],
 )
@@ -182,3 +208,24 @@ def test_why_nothing_is_booked(view, values, said):
 
 def test_a_decision_whose_documents_are_of_another_kind_has_its_reason_alone():
     assert sentences("Because.", {"site": {}}, {}, {}) == ["Because."]
+
+
+def test_an_amendment_with_which_it_could_not_run_is_told_what_would_do_instead():
+    workload = views.workload("j", origin_dc_id=A.id, deadline=views.NOW.replace(hour=13))
+    case = reasons.consider(views.view(A), jobs.describe(views.view(A), workload, CONFIG), CONFIG.weights)
+    assert reasons.refusal(reasons.draft_of(case)) == (
+        "Amended so the job could not run: 120 minutes from now end after 13:10 UTC, its deadline. It would fit"
+        " with deadline 2026-11-22T14:30:00Z (12:10-14:10 UTC at A (region 12), GBP 120.00 in all): send the same"
+        " amendment with that in it. Nothing was changed: your job, and its booking if it has one, are as they"
+        " were."
+    )
+
+
+def test_what_nobody_knows_is_compared_with_nothing():
+    """The choice keeps to what is known; the baseline, at a site whose prices end early, does not."""
+    price = {"A": [50.0] * 2 + [math.nan], "B": 90.0}
+    assert told(views.view(A, B, price=price, carbon=100)).endswith(
+        "100 instead of 100 gCO2/kWh saves 0.00 kg CO2; what running now at its origin would cost is not known"
+        " (energy is not known that far). Running now at its origin was not possible: price or carbon is not"
+        " known for the time, while it is for others."
+    )

@@ -72,6 +72,16 @@ def test_each_kind_of_figure_has_tables_of_its_own():
     assert printed.count("2026-11-21") == printed.count("all ") == 6
 
 
+def test_a_figure_that_is_not_known_is_left_blank():
+    unknown = dict.fromkeys(("energy_kwh", "carbon_g", "cost_gbp", "carbon_saved_g", "cost_saved_gbp"))
+    (line,) = [
+        line
+        for line in drawn(a_report(Kind.REAL, completed=7, unsettled=7, **unknown)).splitlines()
+        if AGENT in line
+    ]
+    assert line.split(AGENT)[1].split() == ["7", "0"]
+
+
 def test_storage_that_did_nothing_has_no_table():
     assert "Storage" not in drawn(a_report(Kind.REAL, completed=1))
 

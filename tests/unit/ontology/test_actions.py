@@ -308,3 +308,10 @@ def test_parameters_are_plain_json_when_asked() -> None:
         "schedule": [{"starts_at": NINE, "power_mw": -1.5}],
         "reason": None,
     }
+
+
+@pytest.mark.parametrize("name", ["submit_workload", "submit_workloads"])
+def test_who_counts_gpus_is_told_how_they_are_asked_for(name: str) -> None:
+    job = {**VALID["submit_workload"], "gpu_count": 8}
+    said = refusal(name, **(job if name == "submit_workload" else {"workloads": [job]}))
+    assert "Give required_gpu_mins: how many GPUs, times duration_mins" in str(said)
