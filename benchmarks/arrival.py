@@ -7,8 +7,8 @@ site and the counts of refusals are made when they are asked for: a line of its 
 
 The peer makes the same choice (all starts at all sites at once in arrays; for an interruptible job a sort for every
 half hour that it may end with) and nothing else: no terms, no limits by name, no baseline. It is not asked where
-an interruptible job has a cap. Both are warm and run in turn. Others may use the machine: CPU time is given too, and
-the least of several runs of each job, which is what it takes undisturbed.
+an interruptible job has a cap. Both are warm and run in turn. Others may use the machine: CPU time is given too,
+and the least of several runs of each job, which is what it takes undisturbed.
 
     python benchmarks/arrival.py [--jobs 2000]
 """
