@@ -23,7 +23,7 @@ CONFIG = SchemathesisConfig.from_dict(
         },
     }
 )
-EXAMPLES = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+EXAMPLES = settings(max_examples=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 OPERATIONS = [(method, path) for path, methods in openapi()["paths"].items() for method in methods]
 
 

@@ -21,7 +21,7 @@ from pylon.store.database import Database
 from tests.conftest import Tenants
 from tests.doubles.acting import Acting
 
-ROUNDS, FEWER = 10, 4
+ROUNDS, FEWER = 10, 2
 CALM = {"alert_stress": 0.99, "critical_stress": 1.0}
 NERVOUS = {
     "GRID_OPERATOR": {"alert_stress": 0.02, "critical_stress": 0.05, "look_ahead_hours": 24},
