@@ -9,14 +9,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import numba
 from numba.core.caching import FunctionCache
 
-__all__ = ["compiled", "inner"]
+__all__ = ["compiled", "in_blocks", "inlined", "inner"]
 
 NJIT: Any = numba.njit  # its published type does not know the options that leave wrappers out
+OPTIONS: Final = {"error_model": "numpy", "no_cfunc_wrapper": True}
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
@@ -30,6 +31,13 @@ class _Kept(FunctionCache):
     def __init__(self, kernel: Callable[..., object]) -> None:
         super().__init__(kernel)  # type: ignore[no-untyped-call]
         self.sources = _sources(kernel.__module__)
+
+    def load_overload(self, *of: Any) -> Any:
+        try:
+            return super().load_overload(*of)  # type: ignore[no-untyped-call]
+        except (AttributeError, ImportError):  # it names a class that is no longer there
+            self.flush()  # type: ignore[no-untyped-call]
+            return None
 
     def _index_key(self, *of: Any) -> Any:
         return super()._index_key(*of), self.sources  # type: ignore[no-untyped-call]
@@ -55,12 +63,28 @@ def compiled(kernel: Kernel) -> Kernel:
 
     No fastmath and no threads: sums run in the order that is written down.
     """
-    compiling = NJIT(error_model="numpy", no_cfunc_wrapper=True)(kernel)
-    with suppress(RuntimeError):  # no folder that may be written to: every process compiles for itself
-        compiling._cache = _Kept(kernel)
-    return cast(Kernel, compiling)
+    return _kept(NJIT(**OPTIONS)(kernel), kernel)
+
+
+def in_blocks(kernel: Kernel) -> Kernel:
+    """Return `kernel` as `compiled` does, its `prange` loops in threads: for fixed blocks, each summed in order.
+
+    Such a loop writes into arrays that are parameters; what it writes into an array of a tuple is lost.
+    """
+    return _kept(NJIT(parallel=True, **OPTIONS)(kernel), kernel)
 
 
 def inner(kernel: Kernel) -> Kernel:
     """Return `kernel` as machine code that only other kernels call, and that is kept with them."""
-    return cast(Kernel, NJIT(error_model="numpy", no_cfunc_wrapper=True, no_cpython_wrapper=True)(kernel))
+    return cast(Kernel, NJIT(no_cpython_wrapper=True, **OPTIONS)(kernel))
+
+
+def inlined(kernel: Kernel) -> Kernel:
+    """Return `kernel` as `inner` does, as a part of its callers: for one so short that a call takes as long."""
+    return cast(Kernel, NJIT(forceinline=True, no_cpython_wrapper=True, **OPTIONS)(kernel))
+
+
+def _kept(compiling: Any, kernel: Kernel) -> Kernel:
+    with suppress(RuntimeError):  # no folder that may be written to: every process compiles for itself
+        compiling._cache = _Kept(kernel)
+    return cast(Kernel, compiling)

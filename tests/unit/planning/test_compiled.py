@@ -39,3 +39,18 @@ def test_what_is_kept_is_made_anew_when_any_kernel_changes(tmp_path: Path) -> No
         )
         assert done.returncode == 0, done.stderr
     assert list((room / "__pycache__").glob("_outer.doubled*.nbi"))
+
+
+def test_what_is_kept_for_a_class_that_is_gone_is_made_anew(tmp_path: Path) -> None:
+    room = tmp_path / "room"
+    room.mkdir()
+    (room / "_compiled.py").write_bytes(Path(_compiled.__file__).read_bytes())
+    for name in ("Pair", "Pair", "Couple"):
+        (room / "_pairs.py").write_text(
+            "from typing import NamedTuple\nfrom room._compiled import compiled\n\n\n"
+            f"class {name}(NamedTuple):\n    one: int\n    other: int\n\n\n"
+            "@compiled\ndef total(pair):\n    return pair.one + pair.other\n"
+        )
+        program = f"from room._pairs import {name}, total\nassert total({name}(2, 3)) == 5\n"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr

@@ -1,0 +1,278 @@
+"""The method: prices by passes that raise them where room is short, then a plan that keeps to every limit.
+
+1. Warm-up, on a sample of a large fleet: a pass, prices up by rho x (taken - room), the bound at these prices; with
+   large steps first, smaller ones as the bound stalls.
+2. Polishing: passes of all jobs, and a growing price kappa of what is above the room.
+3. What is still above the room moves, or goes; then hard passes improve the plan within all limits.
+
+No clock, no chance and no solver: the same problem gives the same plan.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pylon.planning._fleet_arrays import (
+    FALL,
+    GPUS,
+    POWER,
+    RISE,
+    SLACK,
+    Cells,
+    Records,
+    Standing,
+    copy_of,
+    nobody,
+    total_of,
+)
+from pylon.planning._fleet_bound import bound
+from pylon.planning._fleet_choice import Floors
+from pylon.planning._fleet_field import Push
+from pylon.planning._fleet_pass import TERMS, sweep, terms_of, weigh
+from pylon.planning._fleet_problem import Codes
+from pylon.planning._fleet_repair import HARD, keep_to_limits, over_limits
+from pylon.planning.field import Floats
+
+__all__ = ["Fleet", "Solved", "costs_of", "place_greedily", "solve"]
+
+Progress = Callable[[str, int, int], None]
+
+STEP_GBP_MWH: Final = 0.1  # what one average job adds to a price: the accuracy of the method
+BOOST: Final = 1000.0  # the first steps are so much larger
+WARM_BOOST: Final = 5.0  # from the prices of a standing plan
+DECAY: Final = 0.4
+GAIN: Final = 0.001  # a bound that gains less has stalled
+MOST_WARM_UPS: Final = 60
+SAMPLE: Final = 10_000
+KAPPAS: Final = (0.0, 0.0, 0.0, 5.0, 15.0, 50.0, 150.0)  # GBP/MWh
+FEW: Final = 3_000  # jobs so large that which of them fit together matters more than prices
+FEW_KAPPAS: Final = (0.0, 0.0, 0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
+FEW_STEPS: Final = (1.0, 3.0, 10.0, 30.0, 100.0) * 8  # one plan is made with each; the best is kept
+RAMP_KAPPAS: Final = (0.0, 0.0, 5.0, 20.0, 80.0, 320.0, 1280.0)
+MOST_PRESSES: Final = 10
+PLACES: Final = 6  # of the prices that are kept
+GUIDES: Final = (1.0, 0.7, 0.0)  # share of the prices that leads the hard passes
+STRIDES: Final = (7919, 104_729, 15_485_863, 32_452_843, 49_979_687)
+SETTLED: Final = 2  # a job that stayed for so many passes is not asked again
+
+
+class Fleet(NamedTuple):
+    """Jobs that have an option, and the field they choose in."""
+
+    records: Records
+    cells: Cells
+    floors: Floors
+    terms: Floats
+    """(3, D, T) GBP/MWh that the field is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Solved:
+    """A standing that keeps to all limits, and the prices whose bound is highest."""
+
+    standing: Standing
+    prices: Floats
+    """(4, D, T)."""
+    bound_gbp: float
+
+
+def solve(fleet: Fleet, start: Floats, progress: Progress) -> Solved:
+    """Return the best plan found, led by the prices of `start`."""
+    records, cells, least, _ = fleet
+    if not records.size:
+        return Solved(nobody(records, cells), np.zeros_like(cells.limits), 0.0)
+    orders, rho = _orders(records.size), _rho(records, cells)
+    first, standing = _find_prices(fleet, start, orders, progress)
+    if standing is None:
+        standing = nobody(records, cells)
+        sweep(records, _biggest_first(records), cells, first, _push(rho), least, standing)
+    steps = FEW_STEPS if records.size <= FEW else (1.0,)
+    best, best_gbp, found = standing, math.inf, [first]
+    for turn, step in enumerate(steps):
+        progress("plan", turn, len(steps))
+        trial = copy_of(best if turn % 4 else standing)  # most begin with the best, some afresh
+        found.append(_polish(fleet, trial, first, step * rho, orders))
+        keep_to_limits(records, cells, least, trial, found[-1])
+        gbp = _improve(fleet, trial, found[-1], orders)
+        if gbp < best_gbp:
+            best, best_gbp = trial, gbp
+    prices, bound_gbp = _best_bound(fleet, found, best.site)
+    return Solved(best, prices, bound_gbp)
+
+
+def place_greedily(fleet: Fleet) -> Solved:
+    """Return what one hard pass without prices finds: the jobs with the fewest options first, then the largest."""
+    records, cells, least, _ = fleet
+    standing, prices = nobody(records, cells), np.zeros_like(cells.limits)
+    starts = records["end"] - records["first"] - records["length"] + 1
+    options = starts * np.isfinite(least.gbp).sum(axis=1)
+    order = np.lexsort((-records["power"] * records["length"], options))
+    sweep(records, order, cells, prices, HARD, least, standing)
+    return Solved(standing, prices, bound(records, cells, prices, least, standing.site))
+
+
+def costs_of(fleet: Fleet, standing: Standing) -> Floats:
+    """Return the GBP of each of `TERMS`."""
+    sums = np.zeros(len(TERMS))
+    terms_of(fleet.records, fleet.terms, fleet.cells.pue, fleet.floors, standing, sums)
+    return sums
+
+
+def _push(rho: Floats, kappa: Floats | None = None) -> Push:
+    hold = np.zeros(2) if kappa is None else kappa
+    return Push(float(rho[POWER]), float(hold[POWER]), float(rho[GPUS]), float(hold[GPUS]), False)
+
+
+def _find_prices(
+    fleet: Fleet, start: Floats, orders: Iterator[Codes], progress: Progress
+) -> tuple[Floats, Standing | None]:
+    """Return prices, and the standing that they were found with unless that is of a sample only."""
+    boost = WARM_BOOST if start.any() else BOOST
+    if fleet.records.size <= 2 * SAMPLE:
+        return _warm_up(fleet, start, boost, orders, progress)
+    sample = _sample_of(fleet)
+    return _warm_up(sample, start, boost, _orders(sample.records.size), progress)[0], None
+
+
+def _sample_of(fleet: Fleet) -> Fleet:
+    """Return every so manieth job, as large as the jobs that it stands for."""
+    every = fleet.records.size // SAMPLE
+    records = fleet.records[::every].copy()
+    whole, part = (total_of(some["power"] * some["length"]) for some in (fleet.records, records))
+    for name in ("power", "gpus", "migration", "wait", "leaving", "max_price", "value"):
+        records[name] *= whole / part
+    records["present"] = -1
+    records["leaving"] = 0.0
+    lengths = np.cumsum(records["length"])
+    records["offset"] = lengths - records["length"]
+    slots = np.zeros(int(lengths[-1]), np.int64)
+    gbp = fleet.floors.gbp[::every] * (whole / part)
+    chosen = Floors(gbp, fleet.floors.order[::every].copy(), slots, np.zeros(records.size, np.bool_))
+    return Fleet(records, fleet.cells, chosen, fleet.terms)
+
+
+def _warm_up(
+    fleet: Fleet, prices: Floats, boost: float, orders: Iterator[Codes], progress: Progress
+) -> tuple[Floats, Standing]:
+    """Raise prices where room is short until the bound no longer gains, with ever smaller steps."""
+    records, cells, least, _ = fleet
+    standing, rho = nobody(records, cells), _rho(records, cells)
+    best, stalls = -math.inf, 0
+    for turn in range(MOST_WARM_UPS):
+        progress("prices", turn, MOST_WARM_UPS)
+        order = next(orders) if turn else _biggest_first(records)
+        sweep(records, order, cells, prices, _push(boost * rho), least, standing)
+        prices = _raised(prices, cells, standing, boost * rho)
+        gbp = bound(records, cells, prices, least, standing.site)
+        if turn == 0 or gbp > best + GAIN * abs(best):
+            stalls = 0
+        elif boost > 1:
+            boost = max(1.0, boost * DECAY)
+        else:
+            stalls += 1
+        best = max(best, gbp)
+        if stalls == 2:
+            break
+    return prices, standing
+
+
+def _polish(fleet: Fleet, standing: Standing, prices: Floats, rho: Floats, orders: Iterator[Codes]) -> Floats:
+    """Pass with small steps, then press ever harder on what is above the limits; return the prices."""
+    records, cells, least, _ = fleet
+    kappas = RAMP_KAPPAS if cells.has_ramps else FEW_KAPPAS if records.size <= FEW else KAPPAS
+    for turn, kappa in enumerate(kappas):
+        order = next(orders)
+        if turn >= 3:
+            order = order[standing.calm[order] < SETTLED]
+        sweep(records, order, cells, prices, _push(rho, _of_average_job(kappa, records, cells)), least, standing)
+        if kappa == 0:
+            prices = _raised(prices, cells, standing, rho / 2)
+    for turn in range(MOST_PRESSES if cells.has_ramps else 0):
+        if not (over_limits(cells, standing) > SLACK).any():
+            break
+        tighter = cells._replace(limits=cells.limits * (0.999 - 0.001 * turn))
+        push = _push(rho, _of_average_job(640.0 * 2**turn, records, cells))
+        sweep(records, next(orders), tighter, prices, push, least, standing)
+    return prices
+
+
+def _improve(fleet: Fleet, standing: Standing, prices: Floats, orders: Iterator[Codes]) -> float:
+    """Let jobs choose again within all limits, led less and less by prices; keep the best and return its cost."""
+    records, cells, least, _ = fleet
+    best, best_gbp = (standing.site.copy(), standing.slots.copy()), total_of(costs_of(fleet, standing))
+    for guide in GUIDES:
+        lost = np.flatnonzero(standing.site < 0)
+        lost = lost[np.argsort(-records["value"][lost], kind="stable")]
+        sweep(records, np.concatenate((lost, next(orders))), cells, guide * prices, HARD, least, standing)
+        gbp = total_of(costs_of(fleet, standing))
+        if gbp < best_gbp:
+            best, best_gbp = (standing.site.copy(), standing.slots.copy()), gbp
+    standing.site[:], standing.slots[:] = best
+    weigh(records, cells, standing)
+    return best_gbp
+
+
+def _best_bound(fleet: Fleet, several: list[Floats], guesses: Codes) -> tuple[Floats, float]:
+    """Return the prices of the highest bound, rounded so that they can be stored, and that bound."""
+    records, cells, least, _ = fleet
+    rounded = [np.round(prices, PLACES) for prices in several]
+    bounds = [bound(records, cells, prices, least, guesses) for prices in rounded]
+    best = max(range(len(bounds)), key=bounds.__getitem__)
+    return rounded[best], bounds[best]
+
+
+def _raised(prices: Floats, cells: Cells, standing: Standing, rho: Floats) -> Floats:
+    """Return prices after one step: up where more is taken than there is, down where less, never below 0."""
+    change = np.zeros_like(prices)
+    change[:2] = standing.load
+    if cells.has_ramps:
+        change[RISE, :, :-1] = np.diff(standing.load[POWER], axis=1)
+        change[FALL] = -change[RISE]
+    scale = np.array([rho[POWER], rho[GPUS], rho[POWER], rho[POWER]])
+    return np.maximum(prices + scale[:, None, None] * (change - cells.limits), 0.0)
+
+
+def _rho(records: Records, cells: Cells) -> Floats:
+    """Return the price step per MW and per GPU at which one average job adds `STEP_GBP_MWH`."""
+    rho = np.zeros(2)
+    for resource, step in enumerate(_of_average_job(STEP_GBP_MWH, records, cells).tolist()):
+        need = _mean_need(records, cells, resource)
+        rho[resource] = step / need if need > 0 else 0.0
+    return rho
+
+
+def _of_average_job(gbp_mwh: float, records: Records, cells: Cells) -> Floats:
+    """Return that price per MWh, and the price per GPU and hour that costs an average job as much."""
+    power, gpus = (_mean_need(records, cells, resource) for resource in (POWER, GPUS))
+    return np.array([gbp_mwh, gbp_mwh * power / gpus if gpus > 0 else 0.0])
+
+
+def _mean_need(records: Records, cells: Cells, resource: int) -> float:
+    if not records.size:
+        return 0.0
+    if resource == GPUS:
+        return total_of(records["gpus"]) / records.size
+    return total_of(records["power"]) / records.size * total_of(cells.pue) / cells.pue.size
+
+
+def _biggest_first(records: Records) -> Codes:
+    return np.argsort(-records["power"] * records["length"], kind="stable")
+
+
+def _orders(size: int) -> Iterator[Codes]:
+    """Yield ever new orders of so many jobs: all of them, in strides that have no common divisor with their number.
+
+    An order that only turns back and forth would let the last movers of one pass move first in the next.
+    """
+    count = 0
+    while size:
+        count += 1
+        stride = STRIDES[count % len(STRIDES)]
+        while math.gcd(stride, size) > 1:
+            stride += 2
+        yield (np.arange(size) * stride + 12_345 * count) % size

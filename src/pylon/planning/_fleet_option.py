@@ -1,0 +1,198 @@
+"""The cheapest option of one job at one site, where each half hour has its price: one piece, or split half hours.
+
+`ROW` of the scratch says what the job costs in each half hour, infinite where it cannot run. In one piece the cost
+of every start is a difference of prefix sums. A split that ends with a given half hour takes the cheapest before
+it, which one scan keeps in a sorted buffer. A cap on money is met by raising the price of money (a Lagrange
+multiplier).
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from pylon.planning._compiled import inlined
+from pylon.planning._fleet_arrays import CARBON, CARBON_SUM, HOURS, PRICE, PRICE_SUM, SLACK, Cells
+from pylon.planning._fleet_problem import Codes
+from pylon.planning.field import Floats
+
+__all__ = ["BEGIN", "BEST", "FINISH", "PICKS", "ROW", "Record", "Scratch", "cheapest", "cost_of", "scratch_for"]
+
+Record: TypeAlias = Any
+"""One row of `JOB`."""
+
+MONEY_STEPS: Final = 30  # the price of money has needed 9 at most
+
+
+ROW, BEGIN, FINISH, SUMS, PRICED, MONEY, KEPT_GBP = range(7)
+"""GBP of the job in each half hour; GBP more where it begins there, and where it ends there (ramp limits); and what
+the search for an option writes down."""
+PICKS, BEST, KEPT, WITHIN = range(4)
+"""Half hours: of the option found last, of the best of several, of a scan, and within a cap on money."""
+
+
+class Scratch(NamedTuple):
+    """What is written anew for each job and site."""
+
+    gbp: Floats
+    """(7, T + 1) by `ROW` and the names after it."""
+    slots: Codes
+    """(4, T) by `PICKS` and the names after it."""
+
+
+@inlined
+def scratch_for(half_hours: int) -> Scratch:
+    """Return scratch for a field of so many half hours."""
+    return Scratch(np.zeros((7, half_hours + 1)), np.zeros((4, half_hours), np.int64))
+
+
+@inlined
+def cheapest(job: Record, site: int, cells: Cells, scratch: Scratch) -> tuple[float, float]:
+    """Return a lower bound and the cost of the option now in `picks`; infinite when there is none.
+
+    The two differ only for a split under a cap on money.
+    """
+    if not job.splits:
+        cost = _in_one_piece(job, site, cells, scratch)
+        return cost, cost
+    if job.carbon_cap < inf:
+        for t in range(job.first, job.end):
+            if cells.field[CARBON, site, t] > job.carbon_cap + SLACK:
+                scratch.gbp[ROW, t] = inf
+    cost = _scan(ROW, job, job.wait, scratch)
+    if job.max_price < inf and cost < inf:
+        return _within_money(job, site, cells, cost, scratch)
+    return cost, cost
+
+
+@inlined
+def _in_one_piece(job: Record, site: int, cells: Cells, scratch: Scratch) -> float:
+    """Return the cost of the cheapest start; of equals the earliest."""
+    gbp, field, first, length, wait = scratch.gbp, cells.field, job.first, job.length, job.wait
+    carbon_most = length * job.carbon_cap + SLACK
+    price_most = (job.max_price + SLACK) / (HOURS * job.power * cells.pue[site])
+    least, chosen, clear, total = inf, -1, first, 0.0
+    gbp[SUMS, first] = 0.0
+    for t in range(first, job.end):
+        if gbp[ROW, t] == inf:
+            clear = t + 1
+        else:
+            total += gbp[ROW, t]
+        gbp[SUMS, t + 1], begin = total, t + 1 - length
+        if begin < clear:
+            continue
+        cost = total - gbp[SUMS, begin] + wait * (begin - first) + gbp[BEGIN, begin] + gbp[FINISH, t]
+        if (
+            cost < least
+            and field[CARBON_SUM, site, t + 1] - field[CARBON_SUM, site, begin] <= carbon_most
+            and field[PRICE_SUM, site, t + 1] - field[PRICE_SUM, site, begin] <= price_most
+        ):
+            least, chosen = cost, begin
+    if chosen >= 0:
+        for i in range(length):
+            scratch.slots[PICKS, i] = chosen + i
+    return least
+
+
+@inlined
+def _scan(row: int, job: Record, wait: float, scratch: Scratch) -> float:
+    """Return the cost of the cheapest split in that row; of equals the one that ends first."""
+    gbp, slots, first, size = scratch.gbp, scratch.slots, job.first, job.length - 1
+    least, total, held = inf, 0.0, 0
+    for t in range(first, job.end):
+        cost = gbp[row, t]
+        if cost == inf:
+            continue
+        if held == size:
+            whole = total + cost + wait * (t - size - first)
+            if whole < least:
+                least = whole
+                for i in range(size):
+                    slots[PICKS, i] = slots[KEPT, i]
+                slots[PICKS, size] = t
+            if cost >= gbp[KEPT_GBP, size - 1]:
+                continue
+            total -= gbp[KEPT_GBP, size - 1]
+            held -= 1
+        total += cost
+        place = held
+        while place > 0 and cost < gbp[KEPT_GBP, place - 1]:
+            slots[KEPT, place], gbp[KEPT_GBP, place] = slots[KEPT, place - 1], gbp[KEPT_GBP, place - 1]
+            place -= 1
+        slots[KEPT, place], gbp[KEPT_GBP, place] = t, cost
+        held += 1
+    return least
+
+
+@inlined
+def _within_money(job: Record, site: int, cells: Cells, cost: float, scratch: Scratch) -> tuple[float, float]:
+    """Return the highest bound over all prices of money, and the best split found that keeps to the cap.
+
+    The bound is the least of lines, cost + price x (money - cap), one for each split. Between a split that costs
+    too much money and one that does not, the next price to try is where their lines cross.
+    """
+    gbp, budget, power = scratch.gbp, job.max_price + SLACK, job.power * cells.pue[site]
+    for t in range(job.first, job.end):
+        gbp[MONEY, t] = HOURS * power * cells.field[PRICE, site, t] if gbp[ROW, t] < inf else inf
+    spent = _picked(MONEY, job, scratch)
+    if spent <= budget:
+        return cost, cost
+    bound, over_gbp, over_spent = cost, cost, spent
+    if _scan(MONEY, job, 0.0, scratch) > budget:
+        return inf, inf
+    under_gbp, under_spent = _picked_gbp(job, scratch), _picked(MONEY, job, scratch)
+    value = under_gbp
+    _copy(scratch, PICKS, WITHIN, job)
+    for _ in range(MONEY_STEPS):
+        theta = (under_gbp - over_gbp) / (over_spent - under_spent)
+        for t in range(job.first, job.end):
+            gbp[PRICED, t] = gbp[ROW, t] + theta * gbp[MONEY, t] if gbp[ROW, t] < inf else inf
+        least = _scan(PRICED, job, job.wait, scratch)
+        bound = max(bound, least - theta * budget)
+        if least >= over_gbp + theta * over_spent - SLACK:
+            break
+        cost, spent = _picked_gbp(job, scratch), _picked(MONEY, job, scratch)
+        if spent > budget:
+            over_gbp, over_spent = cost, spent
+            continue
+        under_gbp, under_spent = cost, spent
+        if cost < value:
+            value = cost
+            _copy(scratch, PICKS, WITHIN, job)
+    _copy(scratch, WITHIN, PICKS, job)
+    return bound, value
+
+
+@inlined
+def cost_of(job: Record, slots: Codes, scratch: Scratch) -> float:
+    """Return what the job costs in half hours in order of time, at the prices now in `scratch`."""
+    for i in range(job.length):
+        scratch.slots[PICKS, i] = slots[job.offset + i]
+    cost = _picked_gbp(job, scratch)
+    if not job.splits:
+        cost += scratch.gbp[BEGIN, scratch.slots[PICKS, 0]]
+        cost += scratch.gbp[FINISH, scratch.slots[PICKS, job.length - 1]]
+    return cost
+
+
+@inlined
+def _picked_gbp(job: Record, scratch: Scratch) -> float:
+    """Return what the half hours in `PICKS` cost with the wait; their last in time is in the last place."""
+    wait: float = job.wait * (scratch.slots[PICKS, job.length - 1] + 1 - job.length - job.first)
+    return _picked(ROW, job, scratch) + wait
+
+
+@inlined
+def _picked(row: int, job: Record, scratch: Scratch) -> float:
+    total: float = 0.0
+    for i in range(job.length):
+        total += scratch.gbp[row, scratch.slots[PICKS, i]]
+    return total
+
+
+@inlined
+def _copy(scratch: Scratch, of: int, to: int, job: Record) -> None:
+    for i in range(job.length):
+        scratch.slots[to, i] = scratch.slots[of, i]

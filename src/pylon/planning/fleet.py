@@ -1,0 +1,133 @@
+"""The whole fleet at once: where and when every job runs, with a proven bound on how much better any plan could be.
+
+    least cost = energy + carbon + stress + migration + wait + leaving + value of what does not run
+    within       room for power and GPUs, ramps; windows, regions, caps on carbon and money
+
+Jobs choose one after another, each its cheapest option at prices that rise with what is taken; prices follow what
+is short. The same prices, put once to every job alone, prove the bound (docs/concepts/planning.md). Arrays in and
+out; no clock, chance or limit in seconds: the same problem gives the same bytes with any number of threads.
+
+In the plan a job of several pieces keeps its carbon cap in each half hour, a job in one piece on their mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from pylon.errors import Invalid
+from pylon.planning._fleet_arrays import FALL, GPUS, POWER, RISE
+from pylon.planning._fleet_bound import bound as bound_of
+from pylon.planning._fleet_check import Breach, check
+from pylon.planning._fleet_method import Solved, costs_of, place_greedily, solve
+from pylon.planning._fleet_pass import TERMS
+from pylon.planning._fleet_plan import RELAXED, Binding, Cost, Plan, Prices, Rejection
+from pylon.planning._fleet_problem import FleetProblem, Jobs, Places, Sites
+from pylon.planning._fleet_read import Reading, places_of, read
+from pylon.planning._fleet_reasons import rejections
+from pylon.planning.field import Floats
+
+__all__ = [
+    "RELAXED",
+    "Binding",
+    "Breach",
+    "Cost",
+    "FleetProblem",
+    "Jobs",
+    "Places",
+    "Plan",
+    "Prices",
+    "Rejection",
+    "Sites",
+    "bound",
+    "check",
+    "greedy",
+    "plan",
+]
+
+LIMITS = ("power_mw", "gpus", "rise", "fall")
+"""Of `Prices`, in its order."""
+
+
+def plan(
+    problem: FleetProblem, start: Prices | None = None, progress: Callable[[str, int, int], None] | None = None
+) -> Plan:
+    """Return the best plan found and its bound.
+
+    `start`, the prices of a standing plan, makes a new plan of much the same problem faster. `progress` is told the
+    stage, how many of its passes are done, and of how many; the last stage may end early.
+    """
+    reading = read(problem)
+    prices = np.zeros_like(reading.cells.limits) if start is None else _stacked(start, problem)
+    solved = solve(reading.fleet, prices, progress or _say_nothing)
+    return _plan_of(problem, reading, solved)
+
+
+def greedy(problem: FleetProblem) -> Plan:
+    """Return a plan without prices: the jobs with the fewest options choose first, and keep what they took."""
+    reading = read(problem)
+    return _plan_of(problem, reading, place_greedily(reading.fleet))
+
+
+def bound(problem: FleetProblem, prices: Prices) -> float:
+    """Return the GBP below which no plan within the limits can cost, at any prices of 0 or more.
+
+    Raises `Invalid` for prices of another shape or below 0.
+    """
+    reading, stacked = read(problem), _stacked(prices, problem)
+    fleet = reading.fleet
+    guesses = np.full(fleet.records.size, -1, np.int64)
+    return bound_of(fleet.records, fleet.cells, stacked, fleet.floors, guesses) + float(reading.forced.sum())
+
+
+def _say_nothing(stage: str, done: int, of: int) -> None:
+    """Take no notice of progress."""
+
+
+def _stacked(prices: Prices, problem: FleetProblem) -> Floats:
+    stacked = prices.stack()
+    if stacked.shape[1:] != problem.sites.shape:
+        raise Invalid(f"The prices are for {stacked.shape[1:]} sites and half hours, not {problem.sites.shape}.")
+    if not (np.isfinite(stacked) & (stacked >= 0)).all():
+        raise Invalid("A price is negative or not finite; what a limit is worth is 0 or more.")
+    return stacked
+
+
+def _plan_of(problem: FleetProblem, reading: Reading, solved: Solved) -> Plan:
+    fleet, forced_gbp = reading.fleet, float(reading.forced.sum())
+    prices, costs = solved.prices, costs_of(fleet, solved.standing) + reading.forced
+    has_money_caps = (fleet.records["splits"] & np.isfinite(fleet.records["max_price"])).any()
+    return Plan(
+        places=places_of(problem, reading, solved.standing),
+        cost=Cost(**dict(zip(TERMS, costs.tolist(), strict=True))),
+        bound_gbp=solved.bound_gbp + forced_gbp,
+        prices=Prices(
+            power_gbp_mwh=prices[POWER],
+            gpu_gbp_hour=prices[GPUS],
+            rise_gbp_mwh=prices[RISE],
+            fall_gbp_mwh=prices[FALL],
+        ),
+        forced_gbp=forced_gbp,
+        binding=_binding(reading, solved),
+        rejected=rejections(reading, solved),
+        relaxed=("room", "max_price") if has_money_caps else ("room",),
+    )
+
+
+def _binding(reading: Reading, solved: Solved) -> tuple[Binding, ...]:
+    """Return the limits that have a price, with what the plan leaves of them."""
+    taken = np.zeros_like(solved.prices)
+    taken[:2] = solved.standing.load
+    taken[RISE, :, :-1] = np.diff(solved.standing.load[POWER], axis=1)
+    taken[FALL] = -taken[RISE]
+    return tuple(
+        Binding(
+            limit=LIMITS[limit],
+            site=site,
+            slot=slot,
+            price=float(solved.prices[limit, site, slot]),
+            spare=float(reading.cells.limits[limit, site, slot] - taken[limit, site, slot]),
+        )
+        for limit, site, slot in np.argwhere(solved.prices > 0).tolist()
+    )
