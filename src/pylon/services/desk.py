@@ -146,13 +146,11 @@ class Desk:
 
     def centre_of(self, data_centre_id: UUID) -> DataCentre:
         """Return the operator's data centre of this primary key."""
-        rows = objects.find(
-            self.transaction,
-            DataCentre,
-            {"id": [data_centre_id]},
-            shown=list(DataCentre.model_fields),
-            operator_id=self.operator_id,
-        )
+        known = self._known.get(data_centre_id)
+        if isinstance(known, DataCentre):
+            return known
+        key, shown = {"id": [data_centre_id]}, list(DataCentre.model_fields)
+        rows = objects.find(self.transaction, DataCentre, key, shown=shown, operator_id=self.operator_id)
         return self.remember(DataCentre.model_validate(rows[0]))
 
     def asset(self, asset_id: str) -> StorageAsset:
