@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any, Final, TypeVar, cast
 
 import numba
@@ -44,17 +43,17 @@ class _Kept(FunctionCache):
 
 
 def _sources(module: str) -> str:
-    """Return a digest of a module and of all private modules of its package that it imports from, or they do."""
-    package = module.rpartition(".")[0]
+    """Return a digest of a module and of all private modules of ours that it imports from, or they do."""
+    ours = module.partition(".")[0]
     texts: dict[str, str] = {}
     left = [module]
     while left:
         name = left.pop()
         if name not in texts:
             texts[name] = inspect.getsource(import_module(name))
-            imports = " ".join(re.findall(r"^from .*", texts[name], re.MULTILINE))
-            named = [f"{package}.{word}" for word in re.findall(r"\b_[a-z]\w*", imports)]
-            left += [one for one in named if find_spec(one)]
+            for source, names in re.findall(r"^from (\S+) import (.*)", texts[name], re.MULTILINE):
+                named = [source, *(f"{source}.{word}" for word in re.findall(r"\b_[a-z]\w*", names))]
+                left += [one for one in named if re.match(rf"{ours}\.([a-z]\w*\.)*_[a-z]\w*$", one)]
     return hashlib.sha256("".join(texts[name] for name in sorted(texts)).encode()).hexdigest()
 
 

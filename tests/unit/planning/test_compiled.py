@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from pylon.planning import _compiled
 
 
@@ -21,12 +23,16 @@ def test_it_works_where_nothing_compiled_can_be_kept() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_what_is_kept_is_made_anew_when_any_kernel_changes(tmp_path: Path) -> None:
-    program = "from room._outer import doubled\nassert doubled(3) == int(__import__('sys').argv[1])\n"
+@pytest.mark.parametrize("folder", ["room", "room/corner"])
+def test_what_is_kept_is_made_anew_when_any_kernel_changes(tmp_path: Path, folder: str) -> None:
+    program = (
+        f"from {folder.replace('/', '.')}._outer import doubled\n"
+        "assert doubled(3) == int(__import__('sys').argv[1])\n"
+    )
     room = tmp_path / "room"
-    room.mkdir()
+    (tmp_path / folder).mkdir(parents=True)
     (room / "_compiled.py").write_bytes(Path(_compiled.__file__).read_bytes())
-    (room / "_outer.py").write_text(
+    (tmp_path / folder / "_outer.py").write_text(
         "from room._compiled import compiled\nfrom room._inner import times\n\n\n"
         "@compiled\ndef doubled(x):\n    return times(x)\n"
     )
@@ -38,7 +44,7 @@ def test_what_is_kept_is_made_anew_when_any_kernel_changes(tmp_path: Path) -> No
             [sys.executable, "-c", program, str(3 * factor)], capture_output=True, text=True, cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
-    assert list((room / "__pycache__").glob("_outer.doubled*.nbi"))
+    assert list((tmp_path / folder / "__pycache__").glob("_outer.doubled*.nbi"))
 
 
 def test_what_is_kept_for_a_class_that_is_gone_is_made_anew(tmp_path: Path) -> None:

@@ -7,8 +7,7 @@ import pytest
 
 from pylon.planning import fleet
 from pylon.planning.fleet import Places
-
-from .fleets import a_problem
+from tests.unit.planning.fleets import a_problem
 
 
 def moved(plan, **places):

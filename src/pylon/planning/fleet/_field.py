@@ -12,9 +12,9 @@ from math import inf
 from typing import NamedTuple
 
 from pylon.planning._compiled import inlined
-from pylon.planning._fleet_arrays import COST, FALL, GPUS, HOURS, POWER, RISE, SLACK, Cells
-from pylon.planning._fleet_option import BEGIN, FINISH, ROW, Record, Scratch
 from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import COST, FALL, GPUS, HOURS, POWER, RISE, SLACK, Cells
+from pylon.planning.fleet._option import BEGIN, FINISH, ROW, Record, Scratch
 
 __all__ = ["Push", "price_row"]
 

@@ -17,16 +17,16 @@ from collections.abc import Callable
 import numpy as np
 
 from pylon.errors import Invalid
-from pylon.planning._fleet_arrays import FALL, GPUS, POWER, RISE
-from pylon.planning._fleet_bound import bound as bound_of
-from pylon.planning._fleet_check import Breach, check
-from pylon.planning._fleet_method import Solved, costs_of, place_greedily, solve
-from pylon.planning._fleet_pass import TERMS
-from pylon.planning._fleet_plan import RELAXED, Binding, Cost, Plan, Prices, Rejection
-from pylon.planning._fleet_problem import FleetProblem, Jobs, Places, Sites
-from pylon.planning._fleet_read import Reading, places_of, read
-from pylon.planning._fleet_reasons import rejections
 from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import FALL, GPUS, POWER, RISE
+from pylon.planning.fleet._bound import bound as bound_of
+from pylon.planning.fleet._check import Breach, check
+from pylon.planning.fleet._method import Solved, costs_of, place_greedily, solve
+from pylon.planning.fleet._pass import TERMS
+from pylon.planning.fleet._plan import RELAXED, Binding, Cost, Plan, Prices, Rejection
+from pylon.planning.fleet._problem import FleetProblem, Jobs, Places, Sites
+from pylon.planning.fleet._read import Reading, places_of, read
+from pylon.planning.fleet._reasons import rejections
 
 __all__ = [
     "RELAXED",

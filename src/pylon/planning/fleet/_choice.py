@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pylon.planning._compiled import inlined
-from pylon.planning._fleet_arrays import Cells
-from pylon.planning._fleet_field import Push, price_row
-from pylon.planning._fleet_option import BEST, PICKS, Record, Scratch, cheapest, cost_of
-from pylon.planning._fleet_problem import Codes
 from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import Cells
+from pylon.planning.fleet._field import Push, price_row
+from pylon.planning.fleet._option import BEST, PICKS, Record, Scratch, cheapest, cost_of
+from pylon.planning.fleet._problem import Codes
 
 __all__ = ["Floors", "choose"]
 

@@ -14,9 +14,9 @@ from typing import Any, Final, NamedTuple, TypeAlias
 import numpy as np
 
 from pylon.planning._compiled import inlined
-from pylon.planning._fleet_arrays import CARBON, CARBON_SUM, HOURS, PRICE, PRICE_SUM, SLACK, Cells
-from pylon.planning._fleet_problem import Codes
 from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import CARBON, CARBON_SUM, HOURS, PRICE, PRICE_SUM, SLACK, Cells
+from pylon.planning.fleet._problem import Codes
 
 __all__ = ["BEGIN", "BEST", "FINISH", "PICKS", "ROW", "Record", "Scratch", "cheapest", "cost_of", "scratch_for"]
 

@@ -7,13 +7,13 @@ from math import inf
 
 import numpy as np
 
-from pylon.planning._fleet_arrays import COST, GPUS, PRICE, Cells, Records
-from pylon.planning._fleet_bound import floors
-from pylon.planning._fleet_method import Solved
-from pylon.planning._fleet_plan import Rejection
-from pylon.planning._fleet_problem import Codes, Flags
-from pylon.planning._fleet_read import Reading
 from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import COST, GPUS, PRICE, Cells, Records
+from pylon.planning.fleet._bound import floors
+from pylon.planning.fleet._method import Solved
+from pylon.planning.fleet._plan import Rejection
+from pylon.planning.fleet._problem import Codes, Flags
+from pylon.planning.fleet._read import Reading
 
 __all__ = ["rejections"]
 

@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pylon.planning._compiled import in_blocks
-from pylon.planning._fleet_arrays import COST, FALL, HOURS, RISE, Cells, Records, total_of
-from pylon.planning._fleet_choice import Floors, choose
-from pylon.planning._fleet_field import Push, price_row
-from pylon.planning._fleet_option import cheapest, scratch_for
-from pylon.planning._fleet_problem import Codes, Flags
 from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import COST, FALL, HOURS, RISE, Cells, Records, total_of
+from pylon.planning.fleet._choice import Floors, choose
+from pylon.planning.fleet._field import Push, price_row
+from pylon.planning.fleet._option import cheapest, scratch_for
+from pylon.planning.fleet._problem import Codes, Flags
 
 __all__ = ["bound", "floors"]
 

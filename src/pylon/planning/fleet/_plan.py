@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from pylon.planning._fleet_problem import Places
 from pylon.planning.field import Floats
+from pylon.planning.fleet._problem import Places
 
 __all__ = ["RELAXED", "Binding", "Cost", "Plan", "Prices", "Rejection"]
 

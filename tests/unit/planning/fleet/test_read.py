@@ -6,12 +6,11 @@ from math import inf
 import numpy as np
 import pytest
 
-from pylon.planning._fleet_arrays import GPUS, POWER, nobody
-from pylon.planning._fleet_pass import TERMS
-from pylon.planning._fleet_read import places_of, read
 from pylon.planning.fleet import FleetProblem, Places
-
-from .fleets import a_problem, options_of, random_problem
+from pylon.planning.fleet._arrays import GPUS, POWER, nobody
+from pylon.planning.fleet._pass import TERMS
+from pylon.planning.fleet._read import places_of, read
+from tests.unit.planning.fleets import a_problem, options_of, random_problem
 
 
 def options_alone(problem: FleetProblem, j: int) -> list[tuple[float, int, tuple[int, ...]]]:

@@ -7,14 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from pylon.planning import _fleet_method as method
-from pylon.planning._fleet_arrays import POWER, RISE, SLACK, total_of
-from pylon.planning._fleet_bound import bound, floors
-from pylon.planning._fleet_pass import TERMS
-from pylon.planning._fleet_read import read
-from pylon.planning._fleet_repair import over_limits
-
-from .fleets import a_problem, random_problem
+from pylon.planning.fleet import _method as method
+from pylon.planning.fleet._arrays import POWER, RISE, SLACK, total_of
+from pylon.planning.fleet._bound import bound, floors
+from pylon.planning.fleet._pass import TERMS
+from pylon.planning.fleet._read import read
+from pylon.planning.fleet._repair import over_limits
+from tests.unit.planning.fleets import a_problem, random_problem
 
 
 def say_nothing(stage: str, done: int, of: int) -> None:

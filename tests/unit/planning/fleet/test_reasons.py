@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 
 from pylon.planning import arrival
-from pylon.planning._fleet_arrays import GPUS, POWER, nobody
-from pylon.planning._fleet_method import Solved
-from pylon.planning._fleet_read import read
-from pylon.planning._fleet_reasons import rejections
-
-from .fleets import a_problem
+from pylon.planning.fleet._arrays import GPUS, POWER, nobody
+from pylon.planning.fleet._method import Solved
+from pylon.planning.fleet._read import read
+from pylon.planning.fleet._reasons import rejections
+from tests.unit.planning.fleets import a_problem
 
 ALL = np.arange(6)
 

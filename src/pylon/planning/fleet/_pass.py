@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Final
 
 from pylon.planning._compiled import compiled, inner
-from pylon.planning._fleet_arrays import FALL, GPUS, HOURS, POWER, RISE, SLACK, Cells, Records, Standing
-from pylon.planning._fleet_choice import Floors, choose
-from pylon.planning._fleet_field import Push
-from pylon.planning._fleet_option import BEST, Record, scratch_for
-from pylon.planning._fleet_problem import Codes
 from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import FALL, GPUS, HOURS, POWER, RISE, SLACK, Cells, Records, Standing
+from pylon.planning.fleet._choice import Floors, choose
+from pylon.planning.fleet._field import Push
+from pylon.planning.fleet._option import BEST, Record, scratch_for
+from pylon.planning.fleet._problem import Codes
 
 __all__ = ["TERMS", "sweep", "terms_of", "weigh"]
 

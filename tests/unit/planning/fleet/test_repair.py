@@ -5,12 +5,11 @@ import random
 import numpy as np
 import pytest
 
-from pylon.planning._fleet_arrays import FALL, GPUS, POWER, RISE, SLACK, copy_of, nobody
-from pylon.planning._fleet_pass import weigh
-from pylon.planning._fleet_read import read
-from pylon.planning._fleet_repair import keep_to_limits, over_limits
-
-from .fleets import a_problem, options_of, random_problem
+from pylon.planning.fleet._arrays import FALL, GPUS, POWER, RISE, SLACK, copy_of, nobody
+from pylon.planning.fleet._pass import weigh
+from pylon.planning.fleet._read import read
+from pylon.planning.fleet._repair import keep_to_limits, over_limits
+from tests.unit.planning.fleets import a_problem, options_of, random_problem
 
 
 def standing_of(fleet, sites, slots):

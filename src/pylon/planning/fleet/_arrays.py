@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pylon.planning._fleet_problem import Codes, Flags, FleetProblem, Sites
 from pylon.planning.field import Floats
+from pylon.planning.fleet._problem import Codes, Flags, FleetProblem, Sites
 
 __all__ = [
     "CARBON",

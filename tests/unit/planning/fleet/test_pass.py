@@ -5,14 +5,13 @@ import random
 import numpy as np
 import pytest
 
-from pylon.planning._fleet_arrays import GPUS, POWER, SLACK, copy_of, nobody
-from pylon.planning._fleet_field import Push
-from pylon.planning._fleet_pass import TERMS, sweep, terms_of, weigh
-from pylon.planning._fleet_read import read
-from pylon.planning._fleet_repair import HARD, over_limits
 from pylon.planning.fleet import Places
-
-from .fleets import a_problem, options_of, random_problem
+from pylon.planning.fleet._arrays import GPUS, POWER, SLACK, copy_of, nobody
+from pylon.planning.fleet._field import Push
+from pylon.planning.fleet._pass import TERMS, sweep, terms_of, weigh
+from pylon.planning.fleet._read import read
+from pylon.planning.fleet._repair import HARD, over_limits
+from tests.unit.planning.fleets import a_problem, options_of, random_problem
 
 FREE = Push(0.0, 0.0, 0.0, 0.0, False)
 CALM_FIELD = {"sites": 1, "half_hours": 2, "carbon_gco2_kwh": np.zeros((1, 2))}

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pylon.planning._fleet_arrays import (
+from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import (
     CARBON,
     HOURS,
     PRICE,
@@ -19,12 +20,11 @@ from pylon.planning._fleet_arrays import (
     read_jobs,
     terms_of_field,
 )
-from pylon.planning._fleet_bound import floors
-from pylon.planning._fleet_choice import Floors
-from pylon.planning._fleet_method import Fleet, costs_of
-from pylon.planning._fleet_pass import TERMS, weigh
-from pylon.planning._fleet_problem import Codes, Flags, FleetProblem, Places
-from pylon.planning.field import Floats
+from pylon.planning.fleet._bound import floors
+from pylon.planning.fleet._choice import Floors
+from pylon.planning.fleet._method import Fleet, costs_of
+from pylon.planning.fleet._pass import TERMS, weigh
+from pylon.planning.fleet._problem import Codes, Flags, FleetProblem, Places
 
 __all__ = ["Reading", "places_of", "read"]
 

@@ -7,17 +7,17 @@ from math import inf
 import numpy as np
 import pytest
 
-from pylon.planning._fleet_arrays import POWER, nobody, read_cells, read_jobs
-from pylon.planning._fleet_bound import bound
-from pylon.planning._fleet_choice import Floors
-from pylon.planning._fleet_field import Push
-from pylon.planning._fleet_method import Fleet
-from pylon.planning._fleet_pass import sweep
-from pylon.planning._fleet_read import read
 from pylon.planning.fleet import FleetProblem, Places
+from pylon.planning.fleet._arrays import POWER, nobody, read_cells, read_jobs
+from pylon.planning.fleet._bound import bound
+from pylon.planning.fleet._choice import Floors
+from pylon.planning.fleet._field import Push
+from pylon.planning.fleet._method import Fleet
+from pylon.planning.fleet._pass import sweep
+from pylon.planning.fleet._read import read
+from tests.unit.planning.fleets import a_problem, random_problem
 
-from .fleets import a_problem, random_problem
-from .test_fleet_read import options_alone
+from .test_read import options_alone
 
 # A job chooses in a pass, which takes the place, and in the bound, which takes the cost.
 

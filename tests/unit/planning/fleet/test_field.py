@@ -7,12 +7,11 @@ import numba
 import numpy as np
 import pytest
 
-from pylon.planning._fleet_arrays import FALL, GPUS, POWER, RISE, read_cells, read_jobs
-from pylon.planning._fleet_field import Push, price_row
-from pylon.planning._fleet_option import BEGIN, FINISH, ROW, Scratch
 from pylon.planning.fleet import FleetProblem
-
-from .fleets import a_problem
+from pylon.planning.fleet._arrays import FALL, GPUS, POWER, RISE, read_cells, read_jobs
+from pylon.planning.fleet._field import Push, price_row
+from pylon.planning.fleet._option import BEGIN, FINISH, ROW, Scratch
+from tests.unit.planning.fleets import a_problem
 
 FREE = Push(0.0, 0.0, 0.0, 0.0, False)
 HARD = FREE._replace(is_hard=True)

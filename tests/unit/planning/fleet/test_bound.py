@@ -6,11 +6,10 @@ from math import inf
 import numpy as np
 import pytest
 
-from pylon.planning._fleet_arrays import FALL, GPUS, POWER, RISE, read_cells, read_jobs
-from pylon.planning._fleet_bound import bound, floors
-from pylon.planning._fleet_read import read
-
-from .fleets import HOURS, a_problem, best_cost, options_of, random_problem
+from pylon.planning.fleet._arrays import FALL, GPUS, POWER, RISE, read_cells, read_jobs
+from pylon.planning.fleet._bound import bound, floors
+from pylon.planning.fleet._read import read
+from tests.unit.planning.fleets import HOURS, a_problem, best_cost, options_of, random_problem
 
 SEEDS = range(60)
 

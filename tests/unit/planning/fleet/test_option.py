@@ -9,11 +9,10 @@ import numba
 import numpy as np
 import pytest
 
-from pylon.planning._fleet_arrays import read_cells, read_jobs
-from pylon.planning._fleet_option import BEGIN, FINISH, PICKS, ROW, Scratch, cheapest, cost_of
 from pylon.planning.fleet import FleetProblem
-
-from .fleets import a_problem
+from pylon.planning.fleet._arrays import read_cells, read_jobs
+from pylon.planning.fleet._option import BEGIN, FINISH, PICKS, ROW, Scratch, cheapest, cost_of
+from tests.unit.planning.fleets import a_problem
 
 # Called from a kernel, as they are made to be.
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pylon.planning._fleet_plan import Plan
-from pylon.planning._fleet_problem import Codes, Flags, FleetProblem
 from pylon.planning.field import HALF_HOUR_MINS, Floats
+from pylon.planning.fleet._plan import Plan
+from pylon.planning.fleet._problem import Codes, Flags, FleetProblem
 
 __all__ = ["Breach", "check"]
 

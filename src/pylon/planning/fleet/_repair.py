@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from pylon.planning._fleet_arrays import FALL, POWER, RISE, SLACK, Cells, Records, Standing
-from pylon.planning._fleet_choice import Floors
-from pylon.planning._fleet_field import Push
-from pylon.planning._fleet_pass import sweep, weigh
-from pylon.planning._fleet_problem import Codes, Flags
 from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import FALL, POWER, RISE, SLACK, Cells, Records, Standing
+from pylon.planning.fleet._choice import Floors
+from pylon.planning.fleet._field import Push
+from pylon.planning.fleet._pass import sweep, weigh
+from pylon.planning.fleet._problem import Codes, Flags
 
 __all__ = ["HARD", "keep_to_limits", "over_limits"]
 

@@ -17,7 +17,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pylon.planning._fleet_arrays import (
+from pylon.planning.field import Floats
+from pylon.planning.fleet._arrays import (
     FALL,
     GPUS,
     POWER,
@@ -30,13 +31,12 @@ from pylon.planning._fleet_arrays import (
     nobody,
     total_of,
 )
-from pylon.planning._fleet_bound import bound
-from pylon.planning._fleet_choice import Floors
-from pylon.planning._fleet_field import Push
-from pylon.planning._fleet_pass import TERMS, sweep, terms_of, weigh
-from pylon.planning._fleet_problem import Codes
-from pylon.planning._fleet_repair import HARD, keep_to_limits, over_limits
-from pylon.planning.field import Floats
+from pylon.planning.fleet._bound import bound
+from pylon.planning.fleet._choice import Floors
+from pylon.planning.fleet._field import Push
+from pylon.planning.fleet._pass import TERMS, sweep, terms_of, weigh
+from pylon.planning.fleet._problem import Codes
+from pylon.planning.fleet._repair import HARD, keep_to_limits, over_limits
 
 __all__ = ["Fleet", "Solved", "costs_of", "place_greedily", "solve"]
 

@@ -6,11 +6,10 @@ from math import inf, nan
 import numpy as np
 import pytest
 
-from pylon.planning import _fleet_arrays as arrays
-from pylon.planning._fleet_arrays import CARBON_SUM, COST, FALL, GPUS, POWER, PRICE_SUM, RISE
 from pylon.planning.fleet import Places
-
-from .fleets import a_problem
+from pylon.planning.fleet import _arrays as arrays
+from pylon.planning.fleet._arrays import CARBON_SUM, COST, FALL, GPUS, POWER, PRICE_SUM, RISE
+from tests.unit.planning.fleets import a_problem
 
 UNLIMITED = arrays.UNLIMITED
 
