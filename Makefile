@@ -26,9 +26,9 @@ test: $(VENV)/.dev ## Run every test, in WORKERS=4 processes (POSTGRES=folder of
 test-unit: $(VENV)/.dev ## Run the tests that need no network, database or clock.
 	$(BIN)/python -m pytest -q tests/unit tests/contracts
 
-soak: $(VENV)/.dev ## Repeat what is repeated at random as often as is published: tampers, kills, decisions.
+soak: $(VENV)/.dev ## Repeat what is repeated at random as often as is published (tampers, kills, decisions), and live through a year.
 	$(PYTEST) --soak tests/integration/test_log_tampers.py tests/integration/test_killed_actions.py \
-	  tests/integration/test_recompute.py
+	  tests/integration/test_killed_pipeline.py tests/integration/test_recompute.py tests/integration/test_year.py
 
 lint: $(VENV)/.dev ## Check style, types, imports and derived files.
 	$(BIN)/ruff format --check .

@@ -1,11 +1,14 @@
-"""The whole of 2023, as the Carbon Intensity API gave it: a run a week, and nothing false is ever served."""
+"""2023, as the Carbon Intensity API gave it: a run a week, and nothing false is ever served.
+
+The suite lives through its first weeks, `make soak` through the whole year.
+"""
 
 from __future__ import annotations
 
 import csv
 import gzip
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any
 import pytest
 
 from pylon import pipeline
-from pylon.ontology.calendar import HALF_HOUR, LONDON, half_hours
+from pylon.ontology.calendar import HALF_HOUR, LONDON, floor, half_hours
 from pylon.ontology.enums import RunStatus
 from pylon.services.reports import RunReport
 from pylon.sources.carbon_intensity import Factors, Generation, National
@@ -25,8 +28,8 @@ from tests.doubles.recordings import recordings_folder
 
 SOURCES = (National(), Generation(), Factors())
 WEEK = timedelta(days=7)
-FIRST, LAST = datetime(2023, 1, 8, 0, 12, tzinfo=UTC), datetime(2024, 1, 7, 0, 12, tzinfo=UTC)
-YEAR = list(half_hours(datetime(2023, 1, 1, tzinfo=UTC), datetime(2024, 1, 1, tzinfo=UTC)))
+FIRST = datetime(2023, 1, 8, 0, 12, tzinfo=UTC)
+LAST_OF_SUITE, LAST = datetime(2023, 2, 5, 0, 12, tzinfo=UTC), datetime(2024, 1, 7, 0, 12, tzinfo=UTC)
 HOLE = list(half_hours(datetime(2023, 10, 20, 22, 0, tzinfo=UTC), datetime(2023, 10, 22, 19, 30, tzinfo=UTC)))
 
 
@@ -59,21 +62,30 @@ class Lived:
     """Of the second and third polls, in the weeks in which something false was to be had."""
     served_then: list[dict[datetime, Any]]
     """The actuals of UNSERVED after each poll of those weeks."""
+    half_hours: list[datetime]
+    """Those of 2023 that it was told the outturn of."""
+
+    def of(self, ats: Collection[datetime]) -> set[datetime]:
+        """Return those of `ats` that were lived through."""
+        return {at for at in ats if at <= self.half_hours[-1]}
 
 
 @pytest.fixture(scope="module")
-def lived(cluster: Cluster, template: str) -> Iterator[Lived]:
+def lived(cluster: Cluster, template: str, is_soak: bool) -> Iterator[Lived]:
     folder: Path = recordings_folder()
     with (
         StandIn.replay(folder, now=FIRST) as api,
         new_world(cluster, template, "year", api, grid="real", synthetic="off") as world,
     ):
-        yield live_through(world, WEEK)
+        yield live_through(world, WEEK, LAST if is_soak else LAST_OF_SUITE)
 
 
-def live_through(world: World, step: timedelta) -> Lived:
-    lived = Lived(world, [], [], [])
-    while world.now <= LAST:
+def live_through(world: World, step: timedelta, last: datetime) -> Lived:
+    told = half_hours(
+        datetime(2023, 1, 1, tzinfo=UTC), min(floor(last) - HALF_HOUR, datetime(2024, 1, 1, tzinfo=UTC))
+    )
+    lived = Lived(world, [], [], [], list(told))
+    while world.now <= last:
         lived.reports.append(run(world))
         if any(world.now - WEEK <= at < world.now for at in UNSERVED):
             lived.served_then.append(unserved(world))
@@ -107,17 +119,17 @@ def whole(text: str) -> int | None:
 def test_every_half_hour_is_stored_as_published_but_for_what_is_withheld(lived, published):
     stored = lived.world.select(
         "select * from grid_signals where timestamp >= %s and timestamp < %s and provenance ? 'carbon'",
-        YEAR[0],
-        YEAR[-1] + HALF_HOUR,
+        lived.half_hours[0],
+        lived.half_hours[-1] + HALF_HOUR,
     )
     expected = {}
-    for at in YEAR:
+    for at in lived.half_hours:
         row = published[at]
         forecast, actual, word = whole(row["ci_api_forecast"]), whole(row["ci_api_actual"]), row["ci_api_index"]
         if forecast is not None or actual is not None:
             is_withheld = at in ZEROS | JUMPS
             expected[at] = (forecast, None if is_withheld else actual, None if is_withheld else word or None)
-    assert len(expected) == 17_520 - 91
+    assert len(expected) == len(lived.half_hours) - len(lived.of(HOLE))
     assert {
         row["timestamp"]: (row["carbon_intensity_forecast"], row["carbon_intensity_actual"], row["carbon_index"])
         for row in stored
@@ -135,16 +147,16 @@ def test_what_is_false_is_flagged_with_its_raw_value_and_nothing_else_is(lived, 
             "carbon_far_from_forecast": FAR,
             "carbon_jump": JUMPS,
         }.items()
-        for at in found
+        for at in lived.of(found)
     }
     assert lived.world.scalar("select count(*) from quality_flags where cleared_at is not null") == 0
 
 
 def test_what_is_false_is_not_served_after_a_second_and_a_third_poll_either(lived):
-    assert len(lived.served_then) == 3 * len(lived.again) // 2 >= 9
+    assert len(lived.served_then) == 3 * len(lived.again) // 2 >= 3
     for served in lived.served_then:
         assert set(served.values()) <= {None}
-    assert set().union(*lived.served_then) == UNSERVED
+    assert set().union(*lived.served_then) == lived.of(UNSERVED)
     for again in lived.again:
         assert (again.rows_written, again.vintages_written, again.flags_written) == (0, 0, 0)
 
@@ -159,19 +171,21 @@ def test_exactly_the_91_half_hours_of_the_hole_are_reported_missing(lived):
         for gap in source.gaps
         for at in half_hours(gap.start, gap.end)
     }
-    assert missing == set(HOLE)
+    assert missing == lived.of(HOLE)
 
 
-def test_every_run_asked_for_all_that_the_last_one_could_not_see(lived):
-    assert len(lived.reports) == 53
+def test_every_run_asked_for_all_that_the_last_one_could_not_see(lived, is_soak):
+    assert len(lived.reports) == (53 if is_soak else 5)
     assert {report.status for report in lived.reports} == {RunStatus.SUCCEEDED}
     for report in lived.reports[1:]:
         assert report.as_of is not None
         assert report.asked_from == report.as_of.replace(minute=0) - WEEK - timedelta(hours=2)
 
 
-@pytest.mark.parametrize(("day", "periods"), [("2023-03-26", 46), ("2023-10-29", 50), ("2023-07-01", 48)])
+@pytest.mark.parametrize(("day", "periods"), [("2023-01-31", 48), ("2023-03-26", 46), ("2023-10-29", 50)])
 def test_a_day_has_as_many_settlement_periods_as_half_hours(lived, published, day, periods):
+    if not any(f"{at:%Y-%m-%d}" == day for at in lived.half_hours):
+        pytest.skip("not lived through yet: `make soak` lives through the whole year")
     rows = lived.world.select("select timestamp, settlement_period from grid_signals order by timestamp")
     of_day = {
         row["timestamp"]: row["settlement_period"]
@@ -202,7 +216,7 @@ def test_no_false_actual_is_in_a_vintage(lived):
     rows = lived.world.select(
         "select starts_at, half_hour_values from signal_vintages where series = 'national.carbon_intensity_actual'"
     )
-    assert len(rows) == 53
+    assert len(rows) == len(lived.reports)
     served: Counter[datetime] = Counter()
     for row in rows:
         values = row["half_hour_values"]
