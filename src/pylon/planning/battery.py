@@ -1,6 +1,6 @@
 """Battery: when one store of electricity charges and discharges on a priced field, exactly; what a plan comes to.
 
-A linear programme. Power is measured at the grid; each way loses the square root of the round-trip efficiency:
+Power is measured at the grid; each way loses the square root of the round-trip efficiency:
 
     stored[t] = stored[t-1] + hours[t] * (sqrt(efficiency) * charge[t] - discharge[t] / sqrt(efficiency))
     value     = sum over t of hours[t] * (field[t] * (discharge[t] - charge[t]) - wear * discharge[t])
@@ -9,29 +9,31 @@ The field is what a MWh is worth where the battery stands: price, carbon and str
 centre, the scarcity price that the centre's workloads pay. So a battery charges before and after the half hours in
 which they are short of room, and discharges in them.
 
-Where power is so cheap that wasting it pays (field * (1 - efficiency) + wear * efficiency < 0) the programme might
-charge and discharge at once, which no battery can. If it does, a second programme settles which way the battery may
-go in each half hour of that kind.
+A half hour charges or discharges, never both. Where power is so cheap that wasting it pays
+(field * (1 - efficiency) + wear * efficiency < 0) that makes the problem one that no linear programme states;
+dynamic programming over what is stored solves it all the same (`_battery_path`).
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
 
 from pylon.errors import Invalid
-from pylon.planning import _battery_programme as programmes
-from pylon.planning._battery_programme import Programme
+from pylon.planning._battery_path import IN, LEAST, MOST, OUT, RATE, cheapest_path
+from pylon.planning._battery_reach import keep_in_band
 from pylon.planning.field import Floats
 
-__all__ = ["TIE_GBP_MWH", "Battery", "Dispatch", "dispatch", "follow"]
+__all__ = ["TIE_GBP_MWH", "Battery", "Dispatch", "dispatch", "follow", "most_worth"]
 
 TIE_GBP_MWH: Final = 1e-6
 """Added to each MWh moved, and once more in proportion to how late it is: among plans of equal value the one that
 moves least is chosen, then the earlier. A plan is within two of these a MWh moved of the best there is."""
+
+DUST_MW: Final = 1e-9  # less is rounding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +69,9 @@ class Dispatch:
     value_gbp: float
     """What it earns against idling, less wear; half hours without a price left out."""
     is_exact: bool
-    """Whether it is proven that no other dispatch is worth more."""
+    """Whether it is proven that no other dispatch is worth more: of `dispatch` it is, of `follow` not."""
+    short_mw: Floats
+    """(T,). What is missing to the least power that was asked for; 0 where nothing was."""
 
     @property
     def power_mw(self) -> Floats:
@@ -75,25 +79,35 @@ class Dispatch:
         return self.discharge_mw - self.charge_mw
 
 
-def dispatch(battery: Battery, field_gbp_mwh: Floats, hours: Floats) -> Dispatch:
+def dispatch(
+    battery: Battery,
+    field_gbp_mwh: Floats,
+    hours: Floats,
+    *,
+    least_mw: Floats | None = None,
+    keeps_end: bool = False,
+) -> Dispatch:
     """Return the dispatch that is worth most on a field of T prices, its site's scarcity price included.
 
     `hours` are the lengths of the half hours (the first may be partly gone). The battery idles where the price is
-    NaN. The same arrays have the same answer, whatever was asked before. Raises `Invalid` when the arrays differ in
-    length or a figure of the battery is out of range.
+    NaN. `least_mw` (T,) is the least power, discharge less charge, that its site can do with: where it is above 0
+    work relies on the battery, and below 0 there is room to charge with so much. Charging always keeps to it. The
+    battery's power and band come before discharging, and so does `end_mwh` where it `keeps_end`. What it cannot
+    give is `short_mw`, as little in all as can be and as late.
+
+    The same arrays have the same answer, whatever was asked before. Raises `Invalid` when the arrays differ in
+    length or a figure is out of range.
     """
-    _check(battery, field_gbp_mwh, hours)
-    is_used = ~np.isnan(field_gbp_mwh) & (hours > 0)
-    if not is_used.any():
-        return _dispatch(battery, np.zeros((2, hours.size)), field_gbp_mwh, hours, is_exact=True)
-    price = np.where(is_used, field_gbp_mwh, 0.0)
-    programme = _programme(battery, price, np.where(is_used, hours, 0.0))
-    moved, is_exact = programmes.solve(programme), True
-    pays_to_waste = price * (1 - battery.efficiency) + battery.wear_gbp_mwh * battery.efficiency < 0
-    if (pays_to_waste & (moved > 0).all(axis=0)).any():
-        # What the two ways come to can be had by going one: directions that can always be kept to.
-        moved, is_exact = programmes.solve_one_way(programme, pays_to_waste, moved[0] >= moved[1])
-    return _dispatch(battery, _power(battery, programme, moved), field_gbp_mwh, hours, is_exact=is_exact)
+    changes, least = _changes(battery, field_gbp_mwh, hours, least_mw, TIE_GBP_MWH, keeps_end=keeps_end)
+    found = _dispatch(battery, _power(battery, changes, hours), field_gbp_mwh, hours)
+    short = np.where(hours > 0, least - found.power_mw, 0.0)
+    return replace(found, is_exact=True, short_mw=np.where(short > DUST_MW, short, 0.0))
+
+
+def most_worth(battery: Battery, field_gbp_mwh: Floats, hours: Floats, *, least_mw: Floats | None = None) -> float:
+    """Return the GBP that no dispatch exceeds, whatever it moves. Arguments and errors are those of `dispatch`."""
+    changes, _ = _changes(battery, field_gbp_mwh, hours, least_mw, 0.0, keeps_end=False)
+    return _dispatch(battery, _power(battery, changes, hours), field_gbp_mwh, hours).value_gbp
 
 
 def follow(
@@ -122,7 +136,7 @@ def follow(
             charge, discharge = _cut(charge, decimals), _cut(discharge, decimals)
         power[:, t] = charge, discharge
         stored += length * (each_way * charge - discharge / each_way)
-    return _dispatch(battery, power, field_gbp_mwh, hours, is_exact=False)
+    return _dispatch(battery, power, field_gbp_mwh, hours)
 
 
 def _cut(power_mw: float, decimals: int) -> float:
@@ -151,34 +165,53 @@ def _check(battery: Battery, field_gbp_mwh: Floats, hours: Floats) -> None:
         raise Invalid("max_charge_mw, max_discharge_mw and wear_gbp_mwh must not be below 0.")
 
 
-def _programme(battery: Battery, price: Floats, hours: Floats) -> Programme:
+def _changes(
+    battery: Battery,
+    field_gbp_mwh: Floats,
+    hours: Floats,
+    least_mw: Floats | None,
+    tie_gbp_mwh: float,
+    *,
+    keeps_end: bool,
+) -> tuple[Floats, Floats]:
+    """Return the best changes in MWh stored, (T,); and the least power that is asked for, (T,)."""
+    _check(battery, field_gbp_mwh, hours)
+    least = np.full(hours.size, -math.inf) if least_mw is None else least_mw
+    if least.shape != hours.shape or np.isnan(least).any():
+        raise Invalid(
+            f"least_mw is {least}; it is a number for each of {hours.size} half hours, or -inf for nothing."
+        )
+    is_used = ~np.isnan(field_gbp_mwh) & (hours > 0)
+    if not is_used.any():
+        return np.zeros(hours.size), least
+    price = np.where(is_used, field_gbp_mwh, 0.0)
+    ways = _ways(battery, price, np.where(is_used, hours, 0.0), least, tie_gbp_mwh)
+    start, band = battery.charge_mwh, (battery.min_mwh, battery.max_mwh)
+    lowest, highest = keep_in_band(ways, start, band, battery.end_mwh, keeps_end)
+    return cheapest_path(ways, lowest, highest, start), least
+
+
+def _ways(battery: Battery, price: Floats, hours: Floats, least: Floats, tie_gbp_mwh: float) -> Floats:
+    """Return what each half hour may do, (T, 2, 3): into the store and out, by `LEAST`, `MOST` and `RATE`."""
     each_way = math.sqrt(battery.efficiency)
-    tie = TIE_GBP_MWH * (1 + np.arange(hours.size) / hours.size)
-    lowest, highest = _band(battery, hours)
-    return Programme(
-        costs_gbp_mwh=np.array([(price + tie) / each_way, (battery.wear_gbp_mwh - price + tie) * each_way]),
-        most_mwh=np.array([battery.max_charge_mw * each_way * hours, battery.max_discharge_mw / each_way * hours]),
-        lowest_mwh=lowest,
-        highest_mwh=highest,
-        start_mwh=battery.charge_mwh,
-    )
+    tie = tie_gbp_mwh * (1 + np.arange(hours.size) / hours.size)
+    ways = np.zeros((hours.size, 2, 3))
+    charge = np.where(least > 0, -1.0, np.minimum(battery.max_charge_mw, np.maximum(-least, 0.0)))
+    ways[:, IN, MOST] = charge * each_way * hours
+    ways[:, IN, RATE] = (price + tie) / each_way
+    ways[:, OUT, LEAST] = -battery.max_discharge_mw / each_way * hours
+    ways[:, OUT, MOST] = -np.clip(least, 0.0, battery.max_discharge_mw) / each_way * hours
+    ways[:, OUT, RATE] = (price - battery.wear_gbp_mwh - tie) * each_way
+    return ways
 
 
-def _power(battery: Battery, programme: Programme, moved: Floats) -> Floats:
-    """Return the power at the grid, (2, T), of what is `moved`; all that may be moved is exactly the full power."""
-    share = np.divide(moved, programme.most_mwh, out=np.zeros_like(moved), where=moved > 0)
+def _power(battery: Battery, changes: Floats, hours: Floats) -> Floats:
+    """Return the power at the grid, (2, T), of changes in MWh stored; the largest possible is full power."""
+    each_way = math.sqrt(battery.efficiency)
+    rate = np.array([[battery.max_charge_mw * each_way], [-battery.max_discharge_mw / each_way]])
+    share = np.divide(changes, rate * hours, out=np.zeros((2, hours.size)), where=changes * rate > 0)
     power: Floats = np.array([[battery.max_charge_mw], [battery.max_discharge_mw]]) * share
     return power
-
-
-def _band(battery: Battery, hours: Floats) -> tuple[Floats, Floats]:
-    """Return the least and the most to be stored after each half hour: the band, or the fastest way into it."""
-    each_way = math.sqrt(battery.efficiency)
-    risen = battery.charge_mwh + np.cumsum(each_way * battery.max_charge_mw * hours)
-    fallen = battery.charge_mwh - np.cumsum(battery.max_discharge_mw * hours / each_way)
-    lowest, highest = np.minimum(battery.min_mwh, risen), np.maximum(battery.max_mwh, fallen)
-    lowest[-1] = max(lowest[-1], min(battery.end_mwh, highest[-1], risen[-1]))
-    return lowest, highest
 
 
 def _stored_rate(battery: Battery, power: Floats) -> Floats:
@@ -188,7 +221,7 @@ def _stored_rate(battery: Battery, power: Floats) -> Floats:
     return rate
 
 
-def _dispatch(battery: Battery, power: Floats, field_gbp_mwh: Floats, hours: Floats, *, is_exact: bool) -> Dispatch:
+def _dispatch(battery: Battery, power: Floats, field_gbp_mwh: Floats, hours: Floats) -> Dispatch:
     charge, discharge = power
     earned = hours * (field_gbp_mwh * (discharge - charge) - battery.wear_gbp_mwh * discharge)
     return Dispatch(
@@ -196,5 +229,6 @@ def _dispatch(battery: Battery, power: Floats, field_gbp_mwh: Floats, hours: Flo
         discharge_mw=discharge,
         stored_mwh=battery.charge_mwh + np.cumsum(hours * _stored_rate(battery, power)),
         value_gbp=float(np.nansum(earned)),
-        is_exact=is_exact,
+        is_exact=False,
+        short_mw=np.zeros(hours.size),
     )

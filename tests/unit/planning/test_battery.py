@@ -12,29 +12,17 @@ from hypothesis.extra import numpy as arrays
 from scipy.optimize import linprog
 
 from pylon.errors import Invalid
-from pylon.planning import _battery_programme as programmes
-from pylon.planning.battery import Battery, Dispatch, dispatch, follow
+from pylon.planning.battery import Battery, Dispatch, dispatch, follow, most_worth
+from tests.unit.planning.batteries import a_battery, best_value, does_what_it_can, least_short
 
 NEAR = 1e-6
 
 
-def a_battery(**changes: float) -> Battery:
-    usual = {
-        "capacity_mwh": 100.0,
-        "min_mwh": 10.0,
-        "max_mwh": 95.0,
-        "charge_mwh": 50.0,
-        "max_charge_mw": 50.0,
-        "max_discharge_mw": 50.0,
-        "efficiency": 0.81,
-        "wear_gbp_mwh": 3.0,
-        "end_mwh": 50.0,
-    }
-    return Battery(**{**usual, **changes})
-
-
-def plan(battery: Battery, *prices: float, hours: list[float] | None = None) -> Dispatch:
-    return dispatch(battery, np.array(prices, float), np.array(hours or [0.5] * len(prices)))
+def plan(
+    battery: Battery, *prices: float, hours: list[float] | None = None, least_mw: list[float] | None = None
+) -> Dispatch:
+    least = None if least_mw is None else np.array(least_mw)
+    return dispatch(battery, np.array(prices, float), np.array(hours or [0.5] * len(prices)), least_mw=least)
 
 
 def waste_pays(battery: Battery, prices: np.ndarray) -> np.ndarray:
@@ -323,18 +311,88 @@ def test_a_battery_never_wastes_energy_by_going_both_ways_at_once():
     assert found.value_gbp == pytest.approx(100 * (25 - 22.5 * 0.9))
 
 
-def test_where_the_search_ends_early_the_plan_can_still_be_done_and_says_so(monkeypatch):
-    battery = a_battery(charge_mwh=95.0, end_mwh=0.0)
-    prices = np.random.default_rng(4).normal(-60, 30, 40)
-    best = dispatch(battery, prices, np.full(40, 0.5))
+@pytest.mark.parametrize("block", range(4))
+def test_with_negative_prices_it_is_worth_what_a_programme_with_directions_proves_best(block):
+    wasteful = 0
+    for seed in range(block * 50, block * 50 + 50):
+        battery, prices, hours = a_short_day(seed)
+        found = dispatch(battery, prices, hours)
+        assert does_what_it_can(battery, found, hours)
+        assert found.value_gbp == pytest.approx(best_value(battery, prices, hours), rel=0, abs=NEAR), seed
+        assert most_worth(battery, prices, hours) == pytest.approx(found.value_gbp, rel=0, abs=1e-3)
+        assert most_worth(battery, prices, hours) >= found.value_gbp - 1e-9
+        wasteful += bool(waste_pays(battery, prices).any())
+    assert wasteful > 20
 
-    monkeypatch.setattr(programmes, "NODE_LIMIT", 0)
-    found = dispatch(battery, prices, np.full(40, 0.5))
-    assert best.is_exact
-    assert not found.is_exact
-    assert 0 < found.value_gbp <= best.value_gbp
-    assert not ((found.charge_mw > 0) & (found.discharge_mw > 0)).any()
-    assert (found.stored_mwh >= 10 - NEAR).all()
+
+def a_short_day(seed: int) -> tuple[Battery, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(4, 13))
+    charge = rng.uniform(10, 95)
+    battery = a_battery(
+        max_charge_mw=rng.uniform(5, 60),
+        max_discharge_mw=rng.uniform(5, 60),
+        charge_mwh=charge,
+        end_mwh=charge * rng.uniform(0.5, 1),
+        efficiency=rng.uniform(0.6, 0.98),
+        wear_gbp_mwh=float(rng.choice([0.0, 3.0])),
+    )
+    hours = np.full(size, 0.5)
+    hours[0] = rng.uniform(0.05, 0.5)
+    return battery, np.round(rng.normal(rng.choice([50, 0, -60]), 50, size), 2), hours
+
+
+@pytest.mark.parametrize("block", range(2))
+def test_what_its_site_can_do_with_at_least_is_kept_to_as_far_as_can_be(block):
+    met = 0
+    for seed in range(block * 30, block * 30 + 30):
+        battery, prices, hours = a_short_day(seed)
+        battery, rng = replace(battery, end_mwh=0.0), np.random.default_rng(seed)
+        least = np.where(rng.random(hours.size) < 0.4, rng.uniform(-20, 30, hours.size), -np.inf)
+        found = dispatch(battery, prices, hours, least_mw=least)
+        assert does_what_it_can(battery, found, hours)
+        assert (found.power_mw >= least - found.short_mw - NEAR).all()
+        assert found.short_mw @ hours == pytest.approx(least_short(battery, hours, least), abs=NEAR), seed
+        if not found.short_mw.any():
+            met += 1
+            assert found.value_gbp == pytest.approx(best_value(battery, prices, hours, least), abs=NEAR), seed
+    assert met > 5
+
+
+def test_it_charges_with_no_more_than_there_is_room_for():
+    found = plan(a_battery(charge_mwh=15.0, end_mwh=0.0), 20, 20, 120, least_mw=[-8.0, 0, -math.inf])
+    assert found.charge_mw.tolist() == pytest.approx([8, 0, 0])
+    assert not found.short_mw.any()
+
+
+def test_it_keeps_what_work_will_need_though_it_is_worth_more_before():
+    found = plan(a_battery(charge_mwh=20.0, end_mwh=0.0), 500, 50, least_mw=[-math.inf, 10.0])
+    assert found.discharge_mw[1] == pytest.approx(10)
+    assert found.discharge_mw[0] == pytest.approx((10 - 5 / 0.9) * 0.9 * 2)
+
+
+def test_what_it_cannot_give_is_said_and_the_earlier_is_given_first():
+    asked = [-math.inf, 60.0, 10.0]
+    found = plan(a_battery(charge_mwh=40.0, max_charge_mw=0.0, end_mwh=40.0), 50, 50, 50, least_mw=asked)
+    assert found.discharge_mw.tolist() == pytest.approx([0, 50, 2 * 0.9 * (30 - 25 / 0.9)])
+    assert found.short_mw.tolist() == pytest.approx([0, 10, 10 - 2 * 0.9 * (30 - 25 / 0.9)])
+
+
+def test_what_it_is_to_end_with_gives_way_unless_that_is_to_be_kept():
+    battery = a_battery(max_charge_mw=5.0)
+    yields, keeps = (
+        dispatch(battery, np.full(2, 50.0), np.full(2, 0.5), least_mw=np.array([18.0, -np.inf]), keeps_end=keeps)
+        for keeps in (False, True)
+    )
+    assert yields.stored_mwh.tolist() == pytest.approx([40, 42.25])
+    assert keeps.stored_mwh.tolist() == pytest.approx([47.75, 50])
+    assert keeps.short_mw[0] == pytest.approx(18 - 2.25 * 0.9 * 2)
+
+
+def test_where_no_price_is_known_it_idles_and_is_short_of_what_is_asked():
+    found = plan(a_battery(), math.nan, 50, least_mw=[10.0, 10.0])
+    assert found.discharge_mw.tolist() == pytest.approx([0, 10])
+    assert found.short_mw.tolist() == pytest.approx([10, 0])
 
 
 def test_of_equal_plans_the_one_that_moves_least_is_chosen_then_the_earlier():
@@ -419,6 +477,10 @@ def test_only_a_price_may_be_missing_and_nothing_is_infinite():
 
 
 def test_arrays_of_different_length_are_refused():
+    with pytest.raises(Invalid, match="least_mw"):
+        plan(a_battery(), 10, 20, least_mw=[1.0])
+    with pytest.raises(Invalid, match="least_mw"):
+        plan(a_battery(), 10, 20, least_mw=[1.0, math.nan])
     with pytest.raises(Invalid, match="field_gbp_mwh has 2"):
         dispatch(a_battery(), np.zeros(2), np.zeros(3))
     with pytest.raises(Invalid, match="power_mw has 1"):
