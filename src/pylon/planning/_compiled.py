@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar, cast
 import numba
 from numba.core.caching import FunctionCache
 
-__all__ = ["compiled", "in_blocks", "inlined", "inner"]
+__all__ = ["compiled", "inlined", "inner"]
 
 NJIT: Any = numba.njit  # its published type does not know the options that leave wrappers out
 OPTIONS: Final = {"error_model": "numpy", "no_cfunc_wrapper": True}
@@ -63,14 +63,6 @@ def compiled(kernel: Kernel) -> Kernel:
     No fastmath and no threads: sums run in the order that is written down.
     """
     return _kept(NJIT(**OPTIONS)(kernel), kernel)
-
-
-def in_blocks(kernel: Kernel) -> Kernel:
-    """Return `kernel` as `compiled` does, its `prange` loops in threads: for fixed blocks, each summed in order.
-
-    Such a loop writes into arrays that are parameters; what it writes into an array of a tuple is lost.
-    """
-    return _kept(NJIT(parallel=True, **OPTIONS)(kernel), kernel)
 
 
 def inner(kernel: Kernel) -> Kernel:

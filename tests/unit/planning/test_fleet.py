@@ -2,14 +2,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
-import subprocess
-import sys
 from math import inf, nan
-from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pylon.errors import Invalid
 from pylon.planning import fleet
@@ -139,31 +137,98 @@ def test_prices_of_a_standing_plan_make_the_next_one_shorter() -> None:
     assert again.gap < 0.01
 
 
-PROGRAM = """
-import sys
-from tests.unit.planning.test_fleet import digest, large
-print(digest(large()))
-"""
-
-
-def digest(problem) -> str:
-    plan = fleet.plan(problem)
+def digest(plan) -> str:
     parts = (plan.places.site, plan.places.slots, plan.prices.stack(), np.array([plan.bound_gbp, plan.cost.total]))
     return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
 
 
-def test_the_same_bytes_with_one_thread_and_with_two() -> None:
-    said = {
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM],
-            env=os.environ | {"NUMBA_NUM_THREADS": threads, "PYTHONPATH": str(Path.cwd())},
-            capture_output=True,
-            check=True,
-            text=True,
-        ).stdout
-        for threads in ("1", "2")
+def in_order(problem, order):
+    """Return the same problem with its jobs in another order."""
+    jobs = problem.jobs
+    columns = {
+        field.name: getattr(jobs, field.name)[order]
+        for field in dataclasses.fields(jobs)
+        if field.name != "present" and getattr(jobs, field.name) is not None
     }
-    assert said == {digest(large()) + "\n"}
+    present = jobs.present
+    if present is not None:
+        slots = np.concatenate([present.of(int(job)) for job in order])
+        offsets = np.concatenate(([0], np.cumsum(columns["half_hours"])))
+        present = Places(site=present.site[order], slots=slots, offsets=offsets)
+    return dataclasses.replace(problem, jobs=dataclasses.replace(jobs, **columns, present=present))
+
+
+def test_the_same_problem_gives_the_same_bytes() -> None:
+    assert digest(fleet.plan(large())) == digest(fleet.plan(large()))
+
+
+@settings(max_examples=20)
+@given(seed=st.integers(0, 10**6), has_ramps=st.booleans())
+def test_the_order_in_which_jobs_are_given_changes_nothing(seed: int, has_ramps: bool) -> None:
+    problem = random_problem(seed, count=6, has_ramps=has_ramps)
+    order = np.random.default_rng(seed).permutation(6)
+    plan, other = (fleet.plan(one, is_quick=True) for one in (problem, in_order(problem, order)))
+    assert (other.cost, other.bound_gbp) == (plan.cost, plan.bound_gbp)
+    assert other.places.site.tolist() == plan.places.site[order].tolist()
+    runs = np.flatnonzero(other.places.site >= 0).tolist()
+    assert [other.places.of(job).tolist() for job in runs] == [
+        plan.places.of(int(order[job])).tolist() for job in runs
+    ]
+
+
+@settings(max_examples=30)
+@given(seed=st.integers(0, 10**6), has_ramps=st.booleans(), is_quick=st.booleans())
+def test_a_plan_keeps_to_every_limit_and_costs_no_less_than_its_bound(
+    seed: int, has_ramps: bool, is_quick: bool
+) -> None:
+    problem = random_problem(seed, count=8, has_ramps=has_ramps)
+    plan = fleet.plan(problem, is_quick=is_quick)
+    assert fleet.check(problem, plan) == ()
+    assert plan.bound_gbp <= plan.cost.total + 1e-9
+    prices = random_prices(problem, seed)
+    assert fleet.bound(problem, prices) <= plan.cost.total + 1e-6
+    sites = problem.sites
+    wider = dataclasses.replace(
+        sites, room_mw=sites.room_mw + 0.4, room_gpus=sites.room_gpus + 1, ramp_mw=sites.ramp_mw + 0.4
+    )
+    assert fleet.bound(dataclasses.replace(problem, sites=wider), prices) <= fleet.bound(problem, prices) + 1e-9
+
+
+def test_no_plan_is_worse_than_what_stands() -> None:
+    for seed in range(6):
+        problem = random_problem(seed, count=8, has_money=False)
+        standing = fleet.plan(problem).places
+        jobs = dataclasses.replace(problem.jobs, present=standing, leaving_gbp=np.full(8, 500.0))
+        stands = dataclasses.replace(problem, jobs=jobs)
+        plan = fleet.plan(stands, is_quick=True)
+        assert plan.cost.leaving == 0
+        assert plan.cost.total <= fleet.plan(problem, is_quick=True).cost.total + 1e-9
+
+
+def test_a_cap_on_carbon_is_held_against_its_upper_value_and_costs_are_not() -> None:
+    upper = np.full((1, 6), nan)
+    upper[0, :3] = 160.0
+    problem = a_problem(
+        sites=1,
+        carbon_upper_gco2_kwh=upper,
+        price_gbp_mwh=np.array([[10.0, 10, 10, 50, 50, 50]]),
+        jobs={"count": 2, "carbon_cap_gco2_kwh": np.array([150.0, inf])},
+    )
+    plan = fleet.plan(problem)
+    assert plan.places.slots.tolist() == [3, 0]
+    assert plan.cost.carbon == 2 * 0.5 * 10
+    assert fleet.check(problem, plan) == ()
+    early = dataclasses.replace(plan, places=dataclasses.replace(plan.places, slots=np.array([0, 0])))
+    assert "carbon_cap" in {one.limit for one in fleet.check(problem, early)}
+
+
+@pytest.mark.parametrize("half_hours", [29, 46, 50])
+def test_a_horizon_is_as_long_as_it_is(half_hours: int) -> None:
+    price = np.linspace(90.0, 10.0, half_hours) * np.ones((2, 1))
+    problem = a_problem(half_hours=half_hours, price_gbp_mwh=price, jobs={"count": 3, "half_hours": [1, 4, 29]})
+    plan = fleet.plan(problem)
+    assert fleet.check(problem, plan) == ()
+    assert [plan.places.of(job)[-1] for job in range(3)] == [half_hours - 1] * 3
 
 
 def test_gpus_are_shared_as_power_is() -> None:

@@ -5,7 +5,7 @@
 
 Jobs choose one after another, each its cheapest option at prices that rise with what is taken; prices follow what
 is short. The same prices, put once to every job alone, prove the bound (docs/concepts/planning.md). Arrays in and
-out; no clock, chance or limit in seconds: the same problem gives the same bytes with any number of threads.
+out; no clock, chance, thread or limit in seconds: the same problem gives the same bytes.
 
 In the plan a job of several pieces keeps its carbon cap in each half hour, a job in one piece on their mean.
 """
@@ -19,7 +19,7 @@ import numpy as np
 from pylon.errors import Invalid
 from pylon.planning.field import Floats
 from pylon.planning.fleet._arrays import FALL, GPUS, POWER, RISE
-from pylon.planning.fleet._bound import bound as bound_of
+from pylon.planning.fleet._bound import ask
 from pylon.planning.fleet._check import Breach, check
 from pylon.planning.fleet._method import Solved, costs_of, place_greedily, solve
 from pylon.planning.fleet._pass import TERMS
@@ -51,22 +51,27 @@ LIMITS = ("power_mw", "gpus", "rise", "fall")
 
 
 def plan(
-    problem: FleetProblem, start: Prices | None = None, progress: Callable[[str, int, int], None] | None = None
+    problem: FleetProblem,
+    start: Prices | None = None,
+    progress: Callable[[str, int, int], None] | None = None,
+    *,
+    is_quick: bool = False,
 ) -> Plan:
     """Return the best plan found and its bound.
 
     `start`, the prices of a standing plan, makes a new plan of much the same problem faster. `progress` is told the
-    stage, how many of its passes are done, and of how many; the last stage may end early.
+    stage, how many of its passes are done, and of how many; the last stage may end early. Of a small fleet many
+    plans are made and the best is kept; `is_quick` makes do with the first, where it is planned again and again.
     """
-    reading = read(problem)
+    reading = read(problem, by_content=True)
     prices = np.zeros_like(reading.cells.limits) if start is None else _stacked(start, problem)
-    solved = solve(reading.fleet, prices, progress or _say_nothing)
+    solved = solve(reading.fleet, prices, progress or _say_nothing, is_quick)
     return _plan_of(problem, reading, solved)
 
 
 def greedy(problem: FleetProblem) -> Plan:
     """Return a plan without prices: the jobs with the fewest options choose first, and keep what they took."""
-    reading = read(problem)
+    reading = read(problem, by_content=True)
     return _plan_of(problem, reading, place_greedily(reading.fleet))
 
 
@@ -75,10 +80,9 @@ def bound(problem: FleetProblem, prices: Prices) -> float:
 
     Raises `Invalid` for prices of another shape or below 0.
     """
-    reading, stacked = read(problem), _stacked(prices, problem)
+    reading, stacked = read(problem, by_content=True), _stacked(prices, problem)
     fleet = reading.fleet
-    guesses = np.full(fleet.records.size, -1, np.int64)
-    return bound_of(fleet.records, fleet.cells, stacked, fleet.floors, guesses) + float(reading.forced.sum())
+    return ask(fleet.records, fleet.cells, stacked, fleet.floors)[0] + float(reading.forced.sum())
 
 
 def _say_nothing(stage: str, done: int, of: int) -> None:

@@ -38,7 +38,8 @@ __all__ = [
 
 HOURS: Final = 0.5
 COST, PRICE, CARBON, PRICE_SUM, CARBON_SUM = range(5)
-"""GBP/MWh in all, infinite where it is not known; GBP/MWh paid; gCO2/kWh; and the sums before each half hour."""
+"""GBP/MWh in all, infinite where it is not known; GBP/MWh paid; gCO2/kWh that caps are held against; and the sums
+before each half hour."""
 POWER, GPUS, RISE, FALL = range(4)
 """What a limit is of: MW, GPUs, MW by which the draw rises, and by which it falls."""
 UNLIMITED: Final = 1e12
@@ -131,7 +132,7 @@ def read_cells(problem: FleetProblem, fixed: Standing | None = None) -> Cells:
     field = np.zeros((5, sites.shape[0], sites.shape[1] + 1))
     field[COST, :, :-1] = np.where(is_known, terms[0] + terms[1] + terms[2], math.inf)
     field[PRICE, :, :-1] = terms[0]
-    field[CARBON, :, :-1] = np.where(is_known, sites.carbon_gco2_kwh, 0.0) if _known(sites).carbon else 0.0
+    field[CARBON, :, :-1] = np.where(is_known, sites.cap_gco2_kwh, 0.0) if _known(sites).carbon else 0.0
     for sums, values in ((PRICE_SUM, PRICE), (CARBON_SUM, CARBON)):
         field[sums, :, 1:] = np.cumsum(field[values, :, :-1], axis=1)
     room, base = np.stack((sites.room_mw, sites.room_gpus)), sites.base_mw

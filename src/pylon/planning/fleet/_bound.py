@@ -1,8 +1,8 @@
 """The bound: what all jobs cost at least when each chooses alone at the prices given, less the worth of the room.
 
 For prices of 0 or more no plan costs less (Lagrangian duality; a half hour too small for a job alone is closed to
-it, since no plan can cut a job in two). Jobs are taken in 16 fixed blocks whose sums are added in order:
-the same bytes with any number of threads.
+it, since no plan can cut a job in two). What each job costs at each site at the last prices is kept as a floor.
+As it is known how far prices have fallen since, most sites need not be looked at again.
 """
 
 from __future__ import annotations
@@ -10,21 +10,26 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from pylon.planning._compiled import in_blocks
+from pylon.planning._compiled import compiled, inlined
 from pylon.planning.field import Floats
-from pylon.planning.fleet._arrays import COST, FALL, HOURS, RISE, Cells, Records, total_of
-from pylon.planning.fleet._choice import Floors, choose
-from pylon.planning.fleet._field import Push, price_row
+from pylon.planning.fleet._arrays import (
+    COST,
+    FALL,
+    HOURS,
+    RISE,
+    Cells,
+    Records,
+    total_of,
+)
+from pylon.planning.fleet._choice import Floors, choose, falls_of
+from pylon.planning.fleet._field import Push, price_row, rates_of
 from pylon.planning.fleet._option import cheapest, scratch_for
 from pylon.planning.fleet._problem import Codes, Flags
 
-__all__ = ["bound", "floors"]
-
-BLOCKS: Final = 16
+__all__ = ["ask", "floors"]
 
 ALONE: Final = Push(0.0, 0.0, 0.0, 0.0, True)
 """How a job sees a field that nothing else takes room of."""
@@ -45,16 +50,21 @@ def floors(
     return gbp, order
 
 
-def bound(records: Records, cells: Cells, prices: Floats, least: Floors, guesses: Codes) -> float:
-    """Return the lower bound in GBP at prices (4, D, T) of 0 or more.
+def ask(
+    records: Records, cells: Cells, prices: Floats, least: Floors, guesses: Codes | None = None
+) -> tuple[float, Floors]:
+    """Return the lower bound in GBP at prices (4, D, T) of 0 or more, and the floors at these prices.
 
-    `guesses` (N,) are sites to look at first; only speed depends on them.
+    `guesses` (N,) are sites to look at first. Only speed depends on them, and on the floors given, of any prices.
     """
-    if cells.has_ramps:  # their prices may be earned, so that a floor is none
-        least = least._replace(gbp=np.where(np.isfinite(least.gbp), -inf, inf))
-    sums = np.zeros(BLOCKS)
-    _least_costs(records, _priced(cells, prices), prices, _nothing(cells), ALONE, least, guesses, sums)
-    return total_of(sums) - HOURS * total_of(prices * np.where(prices > 0, cells.limits, 0.0))
+    rates = rates_of(cells, prices, _nothing(cells), ALONE)
+    first = np.full(records.size, -1, np.int64) if guesses is None else guesses
+    gbp, order, costs = least.gbp.copy(), least.order.copy(), np.zeros(records.size)
+    now = least._replace(gbp=gbp, order=order)
+    field, load, falls = _priced(cells, prices), _nothing(cells), falls_of(least, rates)
+    _ask(records, field, prices, load, ALONE, now, falls, first, costs)
+    worth = HOURS * total_of(prices * np.where(prices > 0, cells.limits, 0.0))
+    return total_of(costs) - worth, now._replace(rates=rates)
 
 
 def _priced(cells: Cells, prices: Floats) -> Cells:
@@ -72,7 +82,7 @@ def _nothing(cells: Cells) -> Floats:
     return np.zeros_like(cells.limits[:2])
 
 
-@in_blocks
+@compiled
 def _floors(
     records: Records,
     allowed: Flags,
@@ -83,37 +93,42 @@ def _floors(
     gbp: Floats,
     order: NDArray[np.int16],
 ) -> None:
-    sites = cells.pue.size
-    for block in numba.prange(BLOCKS):
-        scratch = scratch_for(load.shape[2])
-        for j in range(block * records.size // BLOCKS, (block + 1) * records.size // BLOCKS):
-            job = records[j]
-            for site in range(sites):
-                if allowed[j, site]:
-                    price_row(job, site, cells, prices, load, push, scratch)
-                    moved = job.migration if site != job.origin else 0.0
-                    gbp[j, site] = cheapest(job, site, cells, scratch)[0] + moved
-                place = site
-                while place > 0 and gbp[j, site] < gbp[j, order[j, place - 1]]:
-                    order[j, place] = order[j, place - 1]
-                    place -= 1
-                order[j, place] = site
+    scratch = scratch_for(load.shape[2])
+    for j in range(records.size):
+        job = records[j]
+        for site in range(order.shape[1]):
+            if allowed[j, site]:
+                price_row(job, site, cells, prices, load, push, scratch)
+                moved = job.migration if site != job.origin else 0.0
+                gbp[j, site] = cheapest(job, site, cells, scratch)[0] + moved
+            order[j, site] = site
+        _rank(gbp[j], order[j])
 
 
-@in_blocks
-def _least_costs(
+@compiled
+def _ask(
     records: Records,
     cells: Cells,
     prices: Floats,
     load: Floats,
     push: Push,
     least: Floors,
+    falls: Floats,
     guesses: Codes,
-    sums: Floats,
+    costs: Floats,
 ) -> None:
-    for block in numba.prange(BLOCKS):
-        scratch, total = scratch_for(load.shape[2]), 0.0
-        for j in range(block * records.size // BLOCKS, (block + 1) * records.size // BLOCKS):
-            job = records[j]
-            total += choose(j, job, guesses[j], least, cells, prices, load, push, scratch, True)[0]
-        sums[block] = total
+    scratch = scratch_for(load.shape[2])
+    for j in range(records.size):
+        costs[j] = choose(j, records[j], guesses[j], least, falls, cells, prices, load, push, scratch, True)[0]
+        _rank(least.gbp[j], least.order[j])
+
+
+@inlined
+def _rank(gbp: Floats, order: NDArray[np.int16]) -> None:
+    """Put sites in the order of what they cost; of equals keep theirs."""
+    for i in range(1, order.size):
+        site, place = order[i], i
+        while place > 0 and gbp[site] < gbp[order[place - 1]]:
+            order[place] = order[place - 1]
+            place -= 1
+        order[place] = site

@@ -57,8 +57,9 @@ def _check_jobs(problem: FleetProblem, plan: Plan) -> list[Breach]:
     carbon, price = sites.carbon_gco2_kwh[site, slots], sites.price_gbp_mwh[site, slots]
     known_price, known_carbon = (np.isfinite(v).any() for v in (sites.price_gbp_mwh, sites.carbon_gco2_kwh))
     unknown = (np.isnan(carbon) & known_carbon) | (np.isnan(price) & known_price)
-    mean: Floats = np.add.reduceat(carbon, starts) / lengths
-    worst = np.where(jobs.interruptible, np.maximum.reduceat(carbon, starts), mean)
+    capped = sites.cap_gco2_kwh[site, slots]
+    mean: Floats = np.add.reduceat(capped, starts) / lengths
+    worst = np.where(jobs.interruptible, np.maximum.reduceat(capped, starts), mean)
     power = jobs.it_power_mw * sites.pue[np.maximum(plan.places.site, 0)]
     money = HOURS * power * np.add.reduceat(price, starts)
     kept_sites = np.maximum(plan.places.site, 0)

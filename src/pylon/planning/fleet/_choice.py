@@ -10,25 +10,33 @@ from numpy.typing import NDArray
 
 from pylon.planning._compiled import inlined
 from pylon.planning.field import Floats
-from pylon.planning.fleet._arrays import Cells
+from pylon.planning.fleet._arrays import GPUS, HOURS, POWER, SLACK, Cells
 from pylon.planning.fleet._field import Push, price_row
 from pylon.planning.fleet._option import BEST, PICKS, Record, Scratch, cheapest, cost_of
 from pylon.planning.fleet._problem import Codes
 
-__all__ = ["Floors", "choose"]
+__all__ = ["Floors", "choose", "falls_of"]
 
 
 class Floors(NamedTuple):
-    """What each job costs at least at each site, whatever others do: at no scarcity."""
+    """What each job costs at least at each site at some prices, and where it stands now."""
 
     gbp: Floats
-    """(N, D), infinite where the job cannot run."""
+    """(N, D), with migration and without leaving; infinite where the job cannot run."""
     order: NDArray[np.int16]
     """(N, D). The sites of each job, cheapest first."""
+    rates: Floats
+    """(2, D, T) GBP per MWh and per GPU hour: the scarcity that `gbp` holds at, beside the field."""
     present: Codes
     """Where each job stands now, by `offset`."""
     may_stay: NDArray[np.bool_]
     """(N,). Whether its present place is within its limits."""
+
+
+def falls_of(floors: Floors, rates: Floats) -> Floats:
+    """Return (2, D): by how much a MWh and a GPU hour cost less at most than where the floors were found."""
+    falls: Floats = np.maximum(floors.rates - rates, 0.0).max(axis=2, initial=0.0)
+    return falls
 
 
 @inlined
@@ -37,6 +45,7 @@ def choose(
     job: Record,
     guess: int,
     floors: Floors,
+    falls: Floats,
     cells: Cells,
     prices: Floats,
     load: Floats,
@@ -46,17 +55,17 @@ def choose(
 ) -> tuple[float, int]:
     """Return the least cost and its site, -1 where the value is less; the half hours are in `BEST` of `scratch`.
 
-    The `guess` comes first, and of equals stays; then sites by their floor, until one is no less than the best.
+    Of equals the `guess` stays. A site whose floor, less its `falls` (2, D) since, is no less is passed by.
     """
-    least, chosen = job.value, -1
+    gbp, least, chosen = floors.gbp, job.value, -1
     for i in range(-1, floors.order.shape[1]):
         site = guess if i < 0 else floors.order[j, i]
-        if site < 0 or (i >= 0 and site == guess):
+        if site < 0 or (i >= 0 and site == guess) or gbp[j, site] == inf:
             continue
-        if floors.gbp[j, site] >= (inf if cells.has_ramps else least):
-            if i < 0:
-                continue
-            break
+        floor = -inf if i < 0 else gbp[j, site] - _fallen(job, site, falls, cells)
+        if floor >= least:
+            gbp[j, site] = floor if by_bound else gbp[j, site]
+            continue
         price_row(job, site, cells, prices, load, push, scratch)
         moved = job.migration if site != job.origin else 0.0
         if site == job.present and floors.may_stay[j]:
@@ -65,11 +74,20 @@ def choose(
                 least, chosen = cost, site
                 _keep_best(scratch, job)
         bound, value = cheapest(job, site, cells, scratch)
+        gbp[j, site] = bound + moved if by_bound else gbp[j, site]
         cost = (bound if by_bound else value) + moved + job.leaving
         if cost < least:
             least, chosen = cost, site
             _keep_best(scratch, job)
     return least, chosen
+
+
+@inlined
+def _fallen(job: Record, site: int, falls: Floats, cells: Cells) -> float:
+    """Return by how much less the job may cost at a site than its floor."""
+    an_hour = job.power * cells.pue[site] * falls[POWER, site] + job.gpus * falls[GPUS, site]
+    fallen: float = HOURS * job.length * an_hour + SLACK
+    return fallen
 
 
 @inlined

@@ -11,12 +11,23 @@ from __future__ import annotations
 from math import inf
 from typing import NamedTuple
 
+import numpy as np
+
 from pylon.planning._compiled import inlined
 from pylon.planning.field import Floats
-from pylon.planning.fleet._arrays import COST, FALL, GPUS, HOURS, POWER, RISE, SLACK, Cells
+from pylon.planning.fleet._arrays import (
+    COST,
+    FALL,
+    GPUS,
+    HOURS,
+    POWER,
+    RISE,
+    SLACK,
+    Cells,
+)
 from pylon.planning.fleet._option import BEGIN, FINISH, ROW, Record, Scratch
 
-__all__ = ["Push", "price_row"]
+__all__ = ["Push", "price_row", "rates_of"]
 
 
 class Push(NamedTuple):
@@ -32,6 +43,25 @@ class Push(NamedTuple):
     """Whether no half hour may be taken beyond its room at all."""
 
 
+def rates_of(cells: Cells, prices: Floats, load: Floats, push: Push) -> Floats:
+    """Return (2, D, T): what a MWh and a GPU hour cost any job at least, beside the field, at prices and load."""
+    rho = np.array([push.rho, push.gpu_rho])[:, None, None]
+    rates: Floats = np.maximum(prices[:2] + rho * (load - cells.limits[:2]), 0.0)
+    if cells.has_ramps:
+        step = np.diff(load[POWER], axis=1)
+        net = _marginal(step - cells.limits[RISE, :, :-1], prices[RISE, :, :-1], push)
+        net -= _marginal(-step - cells.limits[FALL, :, :-1], prices[FALL, :, :-1], push)
+        rates[POWER, :, :-1] -= net
+        rates[POWER, :, 1:] += net
+    return rates
+
+
+def _marginal(excess: Floats, prices: Floats, push: Push) -> Floats:
+    """Return what one MW more of a step costs: the derivative of its penalty."""
+    marginal: Floats = np.maximum(prices + push.rho * excess, 0.0) + push.kappa * (excess > 0)
+    return marginal
+
+
 @inlined
 def price_row(
     job: Record, site: int, cells: Cells, prices: Floats, load: Floats, push: Push, scratch: Scratch
@@ -40,15 +70,26 @@ def price_row(
 
     `prices` are (4, D, T), what each limit is worth.
     """
-    gbp, field, limits, need = scratch.gbp, cells.field, cells.limits, job.power * cells.pue[site]
-    per_mw, others = push.kappa / need, 1.0 if push.is_hard else 0.0
-    for t in range(job.first, job.end):
-        over = load[POWER, site, t] + need - limits[POWER, site, t]
-        price = max(0.0, prices[POWER, site, t] + push.rho * (over - need / 2)) + min(
-            push.kappa, per_mw * max(0.0, over)
-        )
-        is_closed = others * load[POWER, site, t] + need > limits[POWER, site, t] + SLACK
-        gbp[ROW, t] = inf if is_closed else HOURS * need * (field[COST, site, t] + price)
+    first, end, need = job.first, job.end, job.power * cells.pue[site]
+    taken, room, cost = (
+        load[POWER, site, first:end],
+        cells.limits[POWER, site, first:end],
+        cells.field[COST, site, first:end],
+    )
+    price, gbp = prices[POWER, site, first:end], scratch.gbp[ROW, first:end]
+    rho, kappa, per_mw, half, others = (
+        push.rho,
+        push.kappa,
+        push.kappa / need,
+        need / 2,
+        1.0 if push.is_hard else 0.0,
+    )
+    energy = HOURS * need
+    for i in range(end - first):
+        over = taken[i] + need - room[i]
+        marginal = max(0.0, price[i] + rho * (over - half)) + min(kappa, per_mw * max(0.0, over))
+        is_closed = others * taken[i] + need > room[i] + SLACK
+        gbp[i] = inf if is_closed else energy * (cost[i] + marginal)
     if job.gpus > 0:
         _add_gpus(job, site, cells, prices, load, push, scratch)
     if cells.has_ramps:

@@ -1,9 +1,12 @@
 """The method: prices by passes that raise them where room is short, then a plan that keeps to every limit.
 
+Where nothing is short, every job has its cheapest place, and that is all. Else:
+
 1. Warm-up, on a sample of a large fleet: a pass, prices up by rho x (taken - room), the bound at these prices; with
    large steps first, smaller ones as the bound stalls.
 2. Polishing: passes of all jobs, and a growing price kappa of what is above the room.
-3. What is still above the room moves, or goes; then hard passes improve the plan within all limits.
+3. What is still above the room moves, or goes; then hard passes improve the plan within all limits. So they do with
+   the places that jobs have now: no plan is worse than what stands, where that is still possible.
 
 No clock, no chance and no solver: the same problem gives the same plan.
 """
@@ -31,7 +34,7 @@ from pylon.planning.fleet._arrays import (
     nobody,
     total_of,
 )
-from pylon.planning.fleet._bound import bound
+from pylon.planning.fleet._bound import ask
 from pylon.planning.fleet._choice import Floors
 from pylon.planning.fleet._field import Push
 from pylon.planning.fleet._pass import TERMS, sweep, terms_of, weigh
@@ -45,8 +48,8 @@ Progress = Callable[[str, int, int], None]
 STEP_GBP_MWH: Final = 0.1  # what one average job adds to a price: the accuracy of the method
 BOOST: Final = 1000.0  # the first steps are so much larger
 WARM_BOOST: Final = 5.0  # from the prices of a standing plan
-DECAY: Final = 0.4
-GAIN: Final = 0.001  # a bound that gains less has stalled
+DECAY: Final = 0.6
+GAIN: Final = 0.001
 MOST_WARM_UPS: Final = 60
 SAMPLE: Final = 10_000
 KAPPAS: Final = (0.0, 0.0, 0.0, 5.0, 15.0, 50.0, 150.0)  # GBP/MWh
@@ -71,6 +74,14 @@ class Fleet(NamedTuple):
     """(3, D, T) GBP/MWh that the field is made of."""
 
 
+class Priced(NamedTuple):
+    """Prices, the bound at them, and what each job costs at least at each site at them or at others."""
+
+    prices: Floats
+    bound_gbp: float
+    least: Floors
+
+
 @dataclass(frozen=True, slots=True)
 class Solved:
     """A standing that keeps to all limits, and the prices whose bound is highest."""
@@ -81,28 +92,33 @@ class Solved:
     bound_gbp: float
 
 
-def solve(fleet: Fleet, start: Floats, progress: Progress) -> Solved:
-    """Return the best plan found, led by the prices of `start`."""
-    records, cells, least, _ = fleet
+def solve(fleet: Fleet, start: Floats, progress: Progress, is_quick: bool = False) -> Solved:
+    """Return the best plan found, led by the prices of `start`; when quick, the first of what would be many."""
+    records = fleet.records
     if not records.size:
-        return Solved(nobody(records, cells), np.zeros_like(cells.limits), 0.0)
-    orders, rho = _orders(records.size), _rho(records, cells)
+        return Solved(nobody(records, fleet.cells), np.zeros_like(fleet.cells.limits), 0.0)
+    unhindered = _unhindered(fleet)
+    if unhindered is not None:
+        return unhindered
+    orders, rho = _orders(records.size), _rho(records, fleet.cells)
     first, standing = _find_prices(fleet, start, orders, progress)
     if standing is None:
-        standing = nobody(records, cells)
-        sweep(records, _biggest_first(records), cells, first, _push(rho), least, standing)
-    steps = FEW_STEPS if records.size <= FEW else (1.0,)
-    best, best_gbp, found = standing, math.inf, [first]
+        standing = nobody(records, fleet.cells)
+        _pass(fleet, _biggest_first(records), first, _push(rho), standing)
+    steps = FEW_STEPS if records.size <= FEW and not is_quick else (1.0,)
+    best, best_gbp, proof = standing, math.inf, first
     for turn, step in enumerate(steps):
         progress("plan", turn, len(steps))
         trial = copy_of(best if turn % 4 else standing)  # most begin with the best, some afresh
-        found.append(_polish(fleet, trial, first, step * rho, orders))
-        keep_to_limits(records, cells, least, trial, found[-1])
-        gbp = _improve(fleet, trial, found[-1], orders)
-        if gbp < best_gbp:
-            best, best_gbp = trial, gbp
-    prices, bound_gbp = _best_bound(fleet, found, best.site)
-    return Solved(best, prices, bound_gbp)
+        found = _polish(fleet, trial, first, step * rho, orders)
+        trials = [trial] if turn else [trial, *_other_starts(fleet, found)]
+        for one in trials:
+            keep_to_limits(records, fleet.cells, found.least, one, found.prices)
+            gbp = _improve(fleet, one, found, orders)
+            if gbp < best_gbp:
+                best, best_gbp = one, gbp
+        proof = max(proof, found, key=lambda one: one.bound_gbp)
+    return Solved(best, proof.prices, proof.bound_gbp)
 
 
 def place_greedily(fleet: Fleet) -> Solved:
@@ -113,7 +129,7 @@ def place_greedily(fleet: Fleet) -> Solved:
     options = starts * np.isfinite(least.gbp).sum(axis=1)
     order = np.lexsort((-records["power"] * records["length"], options))
     sweep(records, order, cells, prices, HARD, least, standing)
-    return Solved(standing, prices, bound(records, cells, prices, least, standing.site))
+    return Solved(standing, prices, ask(records, cells, prices, least)[0])
 
 
 def costs_of(fleet: Fleet, standing: Standing) -> Floats:
@@ -128,15 +144,45 @@ def _push(rho: Floats, kappa: Floats | None = None) -> Push:
     return Push(float(rho[POWER]), float(hold[POWER]), float(rho[GPUS]), float(hold[GPUS]), False)
 
 
+def _unhindered(fleet: Fleet) -> Solved | None:
+    """Return the plan in which every job has its cheapest place, or None where that breaks a limit."""
+    records, cells, least, _ = fleet
+    standing, prices = nobody(records, cells), np.zeros_like(cells.limits)
+    sweep(records, np.arange(records.size), cells, prices, _push(np.zeros(2)), least, standing)
+    if (over_limits(cells, standing) > SLACK).any():
+        return None
+    return Solved(standing, prices, ask(records, cells, prices, least, standing.site)[0])
+
+
+def _other_starts(fleet: Fleet, by: Priced) -> Iterator[Standing]:
+    """Yield standings that the prices did not lead to: what stands now; of a small fleet, by value a MWh."""
+    records, cells, least, _ = fleet
+    if least.may_stay.any():
+        site = np.where(least.may_stay, records["present"], -1)
+        yield nobody(records, cells)._replace(site=site, slots=np.maximum(least.present, 0))
+    if records.size <= FEW:
+        standing = nobody(records, cells)
+        dearest_first = np.argsort(-records["value"] / (records["power"] * records["length"]), kind="stable")
+        sweep(records, dearest_first, cells, by.prices, HARD, by.least, standing)
+        yield standing
+
+
+def _at(fleet: Fleet, prices: Floats, least: Floors, guesses: Codes | None = None) -> Priced:
+    """Return the bound at these prices, rounded so that they can be stored."""
+    rounded = np.round(prices, PLACES)
+    return Priced(rounded, *ask(fleet.records, fleet.cells, rounded, least, guesses))
+
+
 def _find_prices(
     fleet: Fleet, start: Floats, orders: Iterator[Codes], progress: Progress
-) -> tuple[Floats, Standing | None]:
+) -> tuple[Priced, Standing | None]:
     """Return prices, and the standing that they were found with unless that is of a sample only."""
     boost = WARM_BOOST if start.any() else BOOST
     if fleet.records.size <= 2 * SAMPLE:
         return _warm_up(fleet, start, boost, orders, progress)
     sample = _sample_of(fleet)
-    return _warm_up(sample, start, boost, _orders(sample.records.size), progress)[0], None
+    prices = _warm_up(sample, start, boost, _orders(sample.records.size), progress)[0].prices
+    return _at(fleet, prices, fleet.floors), None
 
 
 def _sample_of(fleet: Fleet) -> Fleet:
@@ -152,63 +198,71 @@ def _sample_of(fleet: Fleet) -> Fleet:
     records["offset"] = lengths - records["length"]
     slots = np.zeros(int(lengths[-1]), np.int64)
     gbp = fleet.floors.gbp[::every] * (whole / part)
-    chosen = Floors(gbp, fleet.floors.order[::every].copy(), slots, np.zeros(records.size, np.bool_))
+    chosen = Floors(
+        gbp, fleet.floors.order[::every].copy(), fleet.floors.rates, slots, np.zeros(records.size, np.bool_)
+    )
     return Fleet(records, fleet.cells, chosen, fleet.terms)
 
 
 def _warm_up(
     fleet: Fleet, prices: Floats, boost: float, orders: Iterator[Codes], progress: Progress
-) -> tuple[Floats, Standing]:
+) -> tuple[Priced, Standing]:
     """Raise prices where room is short until the bound no longer gains, with ever smaller steps."""
     records, cells, least, _ = fleet
     standing, rho = nobody(records, cells), _rho(records, cells)
-    best, stalls = -math.inf, 0
+    found, best, stalls = Priced(prices, -math.inf, least), -math.inf, 0
     for turn in range(MOST_WARM_UPS):
         progress("prices", turn, MOST_WARM_UPS)
         order = next(orders) if turn else _biggest_first(records)
-        sweep(records, order, cells, prices, _push(boost * rho), least, standing)
-        prices = _raised(prices, cells, standing, boost * rho)
-        gbp = bound(records, cells, prices, least, standing.site)
-        if turn == 0 or gbp > best + GAIN * abs(best):
+        _pass(fleet, order, found, _push(boost * rho), standing)
+        found = _at(fleet, _raised(found.prices, cells, standing, boost * rho), found.least, standing.site)
+        if turn == 0 or found.bound_gbp > best + GAIN * abs(best):
             stalls = 0
         elif boost > 1:
             boost = max(1.0, boost * DECAY)
         else:
             stalls += 1
-        best = max(best, gbp)
+        best = max(best, found.bound_gbp)
         if stalls == 2:
             break
-    return prices, standing
+    return found, standing
 
 
-def _polish(fleet: Fleet, standing: Standing, prices: Floats, rho: Floats, orders: Iterator[Codes]) -> Floats:
+def _pass(
+    fleet: Fleet, order: Codes, by: Priced, push: Push, standing: Standing, cells: Cells | None = None
+) -> None:
+    sweep(fleet.records, order, cells or fleet.cells, by.prices, push, by.least, standing)
+
+
+def _polish(fleet: Fleet, standing: Standing, by: Priced, rho: Floats, orders: Iterator[Codes]) -> Priced:
     """Pass with small steps, then press ever harder on what is above the limits; return the prices."""
-    records, cells, least, _ = fleet
+    records, cells = fleet.records, fleet.cells
     kappas = RAMP_KAPPAS if cells.has_ramps else FEW_KAPPAS if records.size <= FEW else KAPPAS
     for turn, kappa in enumerate(kappas):
         order = next(orders)
         if turn >= 3:
             order = order[standing.calm[order] < SETTLED]
-        sweep(records, order, cells, prices, _push(rho, _of_average_job(kappa, records, cells)), least, standing)
+        _pass(fleet, order, by, _push(rho, _of_average_job(kappa, records, cells)), standing)
         if kappa == 0:
-            prices = _raised(prices, cells, standing, rho / 2)
+            by = by._replace(prices=_raised(by.prices, cells, standing, rho / 2))
     for turn in range(MOST_PRESSES if cells.has_ramps else 0):
         if not (over_limits(cells, standing) > SLACK).any():
             break
         tighter = cells._replace(limits=cells.limits * (0.999 - 0.001 * turn))
         push = _push(rho, _of_average_job(640.0 * 2**turn, records, cells))
-        sweep(records, next(orders), tighter, prices, push, least, standing)
-    return prices
+        _pass(fleet, next(orders), by, push, standing, tighter)
+    return _at(fleet, by.prices, by.least, standing.site)
 
 
-def _improve(fleet: Fleet, standing: Standing, prices: Floats, orders: Iterator[Codes]) -> float:
+def _improve(fleet: Fleet, standing: Standing, by: Priced, orders: Iterator[Codes]) -> float:
     """Let jobs choose again within all limits, led less and less by prices; keep the best and return its cost."""
-    records, cells, least, _ = fleet
+    records, cells = fleet.records, fleet.cells
     best, best_gbp = (standing.site.copy(), standing.slots.copy()), total_of(costs_of(fleet, standing))
     for guide in GUIDES:
         lost = np.flatnonzero(standing.site < 0)
         lost = lost[np.argsort(-records["value"][lost], kind="stable")]
-        sweep(records, np.concatenate((lost, next(orders))), cells, guide * prices, HARD, least, standing)
+        order, least = np.concatenate((lost, next(orders))), _between(fleet.floors, by.least, guide)
+        sweep(records, order, cells, guide * by.prices, HARD, least, standing)
         gbp = total_of(costs_of(fleet, standing))
         if gbp < best_gbp:
             best, best_gbp = (standing.site.copy(), standing.slots.copy()), gbp
@@ -217,13 +271,12 @@ def _improve(fleet: Fleet, standing: Standing, prices: Floats, orders: Iterator[
     return best_gbp
 
 
-def _best_bound(fleet: Fleet, several: list[Floats], guesses: Codes) -> tuple[Floats, float]:
-    """Return the prices of the highest bound, rounded so that they can be stored, and that bound."""
-    records, cells, least, _ = fleet
-    rounded = [np.round(prices, PLACES) for prices in several]
-    bounds = [bound(records, cells, prices, least, guesses) for prices in rounded]
-    best = max(range(len(bounds)), key=bounds.__getitem__)
-    return rounded[best], bounds[best]
+def _between(alone: Floors, priced: Floors, share: float) -> Floors:
+    """Return floors at that share of the prices: what a job costs at least is concave in them."""
+    gbp = np.full_like(alone.gbp, math.inf)
+    can_run = priced.gbp < math.inf
+    gbp[can_run] = share * priced.gbp[can_run] + (1 - share) * alone.gbp[can_run]
+    return priced._replace(gbp=gbp, rates=share * priced.rates)
 
 
 def _raised(prices: Floats, cells: Cells, standing: Standing, rho: Floats) -> Floats:

@@ -15,7 +15,15 @@ import numpy as np
 
 from pylon.planning._compiled import inlined
 from pylon.planning.field import Floats
-from pylon.planning.fleet._arrays import CARBON, CARBON_SUM, HOURS, PRICE, PRICE_SUM, SLACK, Cells
+from pylon.planning.fleet._arrays import (
+    CARBON,
+    CARBON_SUM,
+    HOURS,
+    PRICE,
+    PRICE_SUM,
+    SLACK,
+    Cells,
+)
 from pylon.planning.fleet._problem import Codes
 
 __all__ = ["BEGIN", "BEST", "FINISH", "PICKS", "ROW", "Record", "Scratch", "cheapest", "cost_of", "scratch_for"]
@@ -70,26 +78,30 @@ def cheapest(job: Record, site: int, cells: Cells, scratch: Scratch) -> tuple[fl
 @inlined
 def _in_one_piece(job: Record, site: int, cells: Cells, scratch: Scratch) -> float:
     """Return the cost of the cheapest start; of equals the earliest."""
-    gbp, field, first, length, wait = scratch.gbp, cells.field, job.first, job.length, job.wait
+    first, end, length, wait = job.first, job.end, job.length, job.wait
+    gbp, sums = scratch.gbp[ROW, first:end], scratch.gbp[SUMS, first : end + 1]
+    begins, finishes = scratch.gbp[BEGIN, first:end], scratch.gbp[FINISH, first:end]
+    carbon, money = cells.field[CARBON_SUM, site, first : end + 1], cells.field[PRICE_SUM, site, first : end + 1]
     carbon_most = length * job.carbon_cap + SLACK
     price_most = (job.max_price + SLACK) / (HOURS * job.power * cells.pue[site])
-    least, chosen, clear, total = inf, -1, first, 0.0
-    gbp[SUMS, first] = 0.0
-    for t in range(first, job.end):
-        if gbp[ROW, t] == inf:
-            clear = t + 1
+    least, chosen, clear, total = inf, -1, length - 1, 0.0
+    sums[0] = 0.0
+    for i in range(end - first):
+        if gbp[i] == inf:
+            clear = i + length
         else:
-            total += gbp[ROW, t]
-        gbp[SUMS, t + 1], begin = total, t + 1 - length
-        if begin < clear:
+            total += gbp[i]
+        sums[i + 1] = total
+        if i < clear:
             continue
-        cost = total - gbp[SUMS, begin] + wait * (begin - first) + gbp[BEGIN, begin] + gbp[FINISH, t]
+        begin = i + 1 - length
+        cost = total - sums[begin] + wait * begin + begins[begin] + finishes[i]
         if (
             cost < least
-            and field[CARBON_SUM, site, t + 1] - field[CARBON_SUM, site, begin] <= carbon_most
-            and field[PRICE_SUM, site, t + 1] - field[PRICE_SUM, site, begin] <= price_most
+            and carbon[i + 1] - carbon[begin] <= carbon_most
+            and money[i + 1] - money[begin] <= price_most
         ):
-            least, chosen = cost, begin
+            least, chosen = cost, first + begin
     if chosen >= 0:
         for i in range(length):
             scratch.slots[PICKS, i] = chosen + i
@@ -99,29 +111,31 @@ def _in_one_piece(job: Record, site: int, cells: Cells, scratch: Scratch) -> flo
 @inlined
 def _scan(row: int, job: Record, wait: float, scratch: Scratch) -> float:
     """Return the cost of the cheapest split in that row; of equals the one that ends first."""
-    gbp, slots, first, size = scratch.gbp, scratch.slots, job.first, job.length - 1
+    first, end, size = job.first, job.end, job.length - 1
+    gbp, kept_gbp = scratch.gbp[row, first:end], scratch.gbp[KEPT_GBP]
+    picks, kept = scratch.slots[PICKS], scratch.slots[KEPT]
     least, total, held = inf, 0.0, 0
-    for t in range(first, job.end):
-        cost = gbp[row, t]
+    for i in range(end - first):
+        cost = gbp[i]
         if cost == inf:
             continue
         if held == size:
-            whole = total + cost + wait * (t - size - first)
+            whole = total + cost + wait * (i - size)
             if whole < least:
                 least = whole
-                for i in range(size):
-                    slots[PICKS, i] = slots[KEPT, i]
-                slots[PICKS, size] = t
-            if cost >= gbp[KEPT_GBP, size - 1]:
+                for k in range(size):
+                    picks[k] = kept[k]
+                picks[size] = first + i
+            if cost >= kept_gbp[size - 1]:
                 continue
-            total -= gbp[KEPT_GBP, size - 1]
+            total -= kept_gbp[size - 1]
             held -= 1
         total += cost
         place = held
-        while place > 0 and cost < gbp[KEPT_GBP, place - 1]:
-            slots[KEPT, place], gbp[KEPT_GBP, place] = slots[KEPT, place - 1], gbp[KEPT_GBP, place - 1]
+        while place > 0 and cost < kept_gbp[place - 1]:
+            kept[place], kept_gbp[place] = kept[place - 1], kept_gbp[place - 1]
             place -= 1
-        slots[KEPT, place], gbp[KEPT_GBP, place] = t, cost
+        kept[place], kept_gbp[place] = first + i, cost
         held += 1
     return least
 

@@ -10,9 +10,19 @@ from typing import Final
 
 from pylon.planning._compiled import compiled, inner
 from pylon.planning.field import Floats
-from pylon.planning.fleet._arrays import FALL, GPUS, HOURS, POWER, RISE, SLACK, Cells, Records, Standing
-from pylon.planning.fleet._choice import Floors, choose
-from pylon.planning.fleet._field import Push
+from pylon.planning.fleet._arrays import (
+    FALL,
+    GPUS,
+    HOURS,
+    POWER,
+    RISE,
+    SLACK,
+    Cells,
+    Records,
+    Standing,
+)
+from pylon.planning.fleet._choice import Floors, choose, falls_of
+from pylon.planning.fleet._field import Push, rates_of
 from pylon.planning.fleet._option import BEST, Record, scratch_for
 from pylon.planning.fleet._problem import Codes
 
@@ -22,7 +32,6 @@ TERMS: Final = ("energy", "carbon", "stress", "migration", "wait", "leaving", "l
 MIGRATION, WAIT, LEAVING, LOST = 3, 4, 5, 6
 
 
-@compiled
 def sweep(
     records: Records,
     order: Codes,
@@ -33,8 +42,34 @@ def sweep(
     standing: Standing,
 ) -> int:
     """Let each job of `order` choose anew in `standing`; return how many moved."""
+    weigh(records, cells, standing)
+    # How prices fall during the pass is seen in the next one.
+    falls = falls_of(floors, rates_of(cells, prices, standing.load, push))
+    moved: int = _sweep(records, order, cells, prices, push, floors, falls, standing)
+    return moved
+
+
+@compiled
+def weigh(records: Records, cells: Cells, standing: Standing) -> None:
+    """Add up afresh what the jobs take, without the rounding of many small steps."""
+    standing.load[:] = 0.0
+    for j in range(records.size):
+        if standing.site[j] >= 0:
+            _load(standing, j, records[j], cells, 1.0)
+
+
+@compiled
+def _sweep(
+    records: Records,
+    order: Codes,
+    cells: Cells,
+    prices: Floats,
+    push: Push,
+    floors: Floors,
+    falls: Floats,
+    standing: Standing,
+) -> int:
     scratch, moved = scratch_for(standing.load.shape[2]), 0
-    _weigh(records, cells, standing)
     for j in order:
         job, was = records[j], standing.site[j]
         if was >= 0:
@@ -42,7 +77,7 @@ def sweep(
             if push.is_hard and cells.has_ramps and _is_beyond_ramps(standing, job, was, cells):
                 _load(standing, j, job, cells, 1.0)
                 continue
-        site = choose(j, job, was, floors, cells, prices, standing.load, push, scratch, False)[1]
+        site = choose(j, job, was, floors, falls, cells, prices, standing.load, push, scratch, False)[1]
         if site >= 0 and _settle(standing, j, job, site, scratch.slots[BEST]):
             standing.calm[j] = 0
             moved += 1
@@ -54,12 +89,6 @@ def sweep(
         if standing.site[j] >= 0:
             _load(standing, j, job, cells, 1.0)
     return moved
-
-
-@compiled
-def weigh(records: Records, cells: Cells, standing: Standing) -> None:
-    """Add up afresh what the jobs take, without the rounding of many small steps."""
-    _weigh(records, cells, standing)
 
 
 @compiled
@@ -83,14 +112,6 @@ def terms_of(
         sums[WAIT] += job.wait * (slots[job.length - 1] + 1 - job.length - job.first)
         if not stayed:
             sums[LEAVING] += job.leaving
-
-
-@inner
-def _weigh(records: Records, cells: Cells, standing: Standing) -> None:
-    standing.load[:] = 0.0
-    for j in range(records.size):
-        if standing.site[j] >= 0:
-            _load(standing, j, records[j], cells, 1.0)
 
 
 @inner

@@ -47,6 +47,9 @@ class Sites:
     """(D, T). What the site draws without jobs; only its steps matter, and only where there is a ramp limit."""
     ramp_mw: Floats
     """(D,). The most that the whole draw may change from one half hour to the next; infinite without a limit."""
+    carbon_upper_gco2_kwh: Floats | None = None
+    """(D, T). What caps on carbon are held against, such as an upper quantile of a forecast; costs are made of the
+    carbon intensity itself. NaN, or None in all, for that in both."""
 
     def __post_init__(self) -> None:
         sites, half_hours = np.size(self.pue), np.size(self.stress)
@@ -64,11 +67,19 @@ class Sites:
             ("ramp_mw", (sites,), AT_LEAST_0),
         ):
             _keep(self, name, shape, np.float64, within)
+        if self.carbon_upper_gco2_kwh is not None:
+            _keep(self, "carbon_upper_gco2_kwh", grid, np.float64, None)
 
     @property
     def shape(self) -> tuple[int, int]:
         """(D, T)."""
         return self.pue.size, self.stress.size
+
+    @property
+    def cap_gco2_kwh(self) -> Floats:
+        """(D, T). What caps on carbon are held against."""
+        upper = self.carbon_upper_gco2_kwh
+        return self.carbon_gco2_kwh if upper is None else np.where(np.isnan(upper), self.carbon_gco2_kwh, upper)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +167,7 @@ class Jobs:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetProblem:
-    """All that a fleet plan depends on. Jobs come in an order that does not change, such as that of their ids."""
+    """All that a fleet plan depends on, and that is not on the order of the jobs."""
 
     sites: Sites
     jobs: Jobs

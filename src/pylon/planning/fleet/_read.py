@@ -19,6 +19,7 @@ from pylon.planning.fleet._arrays import (
     read_cells,
     read_jobs,
     terms_of_field,
+    total_of,
 )
 from pylon.planning.fleet._bound import floors
 from pylon.planning.fleet._choice import Floors
@@ -36,7 +37,7 @@ class Reading:
     fleet: Fleet
     """The jobs that choose."""
     free: Codes
-    """Which jobs these are."""
+    """Which jobs these are, in an order of their own."""
     aside: Codes
     """Jobs that would not run if they were alone."""
     floors: Floats
@@ -50,21 +51,24 @@ class Reading:
     """GBP by `TERMS` of fixed jobs, and the value of those set aside."""
 
 
-def read(problem: FleetProblem) -> Reading:
-    """Return the problem as the method needs it."""
+def read(problem: FleetProblem, *, by_content: bool = False) -> Reading:
+    """Return the problem as the method needs it, its jobs as they come or in an order that is all their own."""
     records, allowed = read_jobs(problem)
     terms = terms_of_field(problem)[0]
     is_fixed = np.zeros(records.size, np.bool_) if problem.jobs.is_fixed is None else problem.jobs.is_fixed
-    cells, forced = _without(problem, records, is_fixed, terms)
-    gbp, order = floors(records, allowed & ~is_fixed[:, None], cells)
+    sequence = _by_content(records, allowed, problem.jobs.present) if by_content else np.arange(records.size)
+    cells, forced = _without(problem, records, sequence[is_fixed[sequence]], terms)
+    gbp, sites = floors(records, allowed & ~is_fixed[:, None], cells)
     # A job that costs more than it is worth may still run to fill a dip that a ramp limit forbids.
     most = np.inf if cells.has_ramps else records["value"]
     is_free = (gbp.min(axis=1, initial=np.inf) < most) & ~is_fixed
-    free, aside = np.flatnonzero(is_free), np.flatnonzero(~is_free & ~is_fixed)
-    forced[-1] += np.sum(records["value"][aside])
+    free, aside = sequence[is_free[sequence]], np.flatnonzero(~is_free & ~is_fixed)
+    forced[-1] += total_of(records["value"][aside])
     chosen, present = _part_of(records, free, problem.jobs.present)
     may_stay = _may_stay(chosen, allowed[free], present, cells)
-    fleet = Fleet(chosen, cells, Floors(gbp[free], order[free], present, may_stay), terms)
+    fleet = Fleet(
+        chosen, cells, Floors(gbp[free], sites[free], np.zeros_like(cells.limits[:2]), present, may_stay), terms
+    )
     return Reading(fleet, free, aside, gbp, records, allowed, cells, forced)
 
 
@@ -83,16 +87,27 @@ def places_of(problem: FleetProblem, reading: Reading, standing: Standing) -> Pl
     return Places(site=site, slots=slots, offsets=offsets)
 
 
-def _without(problem: FleetProblem, records: Records, is_fixed: Flags, terms: Floats) -> tuple[Cells, Floats]:
+def _by_content(records: Records, allowed: Flags, present: Places | None) -> Codes:
+    """Return the jobs in an order that only they decide, so that the order they are given in does not matter."""
+    keys = [*np.packbits(allowed, axis=1).T]
+    keys += [records[name] for name in records.dtype.names or () if name != "offset"]
+    if present is not None and records.size:
+        keys.insert(0, np.add.reduceat(present.slots**3, present.offsets[:-1]))
+    return np.lexsort(keys)
+
+
+def _without(problem: FleetProblem, records: Records, which: Codes, terms: Floats) -> tuple[Cells, Floats]:
     """Return the field that fixed jobs leave, and what they cost."""
     cells = read_cells(problem)
-    if not is_fixed.any():
+    if not which.size:
         return cells, np.zeros(len(TERMS))
-    fixed, present = _part_of(records, np.flatnonzero(is_fixed), problem.jobs.present)
+    fixed, present = _part_of(records, which, problem.jobs.present)
     standing = nobody(fixed, cells)._replace(site=fixed["present"].copy(), slots=present)
     weigh(fixed, cells, standing)
     nowhere = np.zeros((fixed.size, 0))
-    least = Floors(nowhere, nowhere.astype(np.int16), present, np.zeros(fixed.size, np.bool_))
+    least = Floors(
+        nowhere, nowhere.astype(np.int16), np.zeros_like(cells.limits[:2]), present, np.zeros(fixed.size, np.bool_)
+    )
     return read_cells(problem, standing), costs_of(Fleet(fixed, cells, least, terms), standing)
 
 

@@ -21,21 +21,16 @@ __all__ = ["rejections"]
 def rejections(reading: Reading, solved: Solved) -> tuple[Rejection, ...]:
     """Return why each job that does not run does not, in the order of the jobs."""
     crowded_out = reading.free[solved.standing.site < 0]
-    jobs = np.sort(np.concatenate((reading.aside, crowded_out)))
-    if not jobs.size:
-        return ()
-    has_option = np.isin(jobs, crowded_out)
-    limit, fits = _alone(reading, jobs)
-    by_prices, priced = _among_others(reading, solved, jobs)
-    return tuple(
-        Rejection(
-            job=int(job),
-            limit=by_prices[i] if has_option[i] else limit[i],
-            has_option=bool(has_option[i]),
-            price_to_fit_gbp=_money(priced[i] if has_option[i] else fits[i]),
-        )
-        for i, job in enumerate(jobs)
+    said = (
+        (reading.aside, False, *_alone(reading, reading.aside)),
+        (crowded_out, True, *_among_others(reading, solved, crowded_out)),
     )
+    rejected = [
+        Rejection(job=job, limit=limit, has_option=has_option, price_to_fit_gbp=_money(gbp))
+        for jobs, has_option, limits, money in said
+        for job, limit, gbp in zip(jobs.tolist(), limits, money.tolist(), strict=True)
+    ]
+    return tuple(sorted(rejected, key=lambda one: one.job))
 
 
 def _alone(reading: Reading, jobs: Codes) -> tuple[list[str], Floats]:
@@ -48,7 +43,7 @@ def _alone(reading: Reading, jobs: Codes) -> tuple[list[str], Floats]:
         is_open &= ~stopped
         for i in np.flatnonzero(stopped).tolist():
             limits[i] = name
-    by_money = np.array([limit == "max_price" for limit in limits])
+    by_money = np.array([limit == "max_price" for limit in limits], np.bool_)
     fits[is_open] = _least(records, allowed, reading.cells)[is_open]
     fits[by_money] = _least_money(records, allowed, reading.cells)[by_money]
     return limits, fits

@@ -5,7 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from pylon.planning.field import Floats
-from pylon.planning.fleet._arrays import FALL, POWER, RISE, SLACK, Cells, Records, Standing
+from pylon.planning.fleet._arrays import (
+    FALL,
+    GPUS,
+    POWER,
+    RISE,
+    SLACK,
+    Cells,
+    Records,
+    Standing,
+)
 from pylon.planning.fleet._choice import Floors
 from pylon.planning.fleet._field import Push
 from pylon.planning.fleet._pass import sweep, weigh
@@ -46,14 +55,22 @@ def over_limits(cells: Cells, standing: Standing) -> Floats:
 def _drop(records: Records, cells: Cells, standing: Standing) -> None:
     """In each half hour beyond its room drop the job of least value that alone cures it, or else the largest."""
     weigh(records, cells, standing)
-    for resource, site, slot in np.argwhere(over_limits(cells, standing)[:2] > SLACK).tolist():
+    over = np.argwhere(over_limits(cells, standing)[:2] > SLACK).tolist()
+    owners, places = _by_place(records, standing) if over else (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    for resource, site, slot in over:
+        place = site * cells.limits.shape[2] + slot
+        jobs = owners[slice(*np.searchsorted(places, (place, place + 1)))]
         while (excess := standing.load[resource, site, slot] - cells.limits[resource, site, slot]) > SLACK:
-            jobs = _jobs_in(records, standing, site, slot)
+            jobs = jobs[standing.site[jobs] >= 0]
             needs = records["power"][jobs] * cells.pue[site] if resource == POWER else records["gpus"][jobs]
             cures = jobs[needs >= excess - SLACK]
             worst = cures[np.argmin(records["value"][cures])] if cures.size else jobs[np.argmax(needs)]
             standing.site[worst] = -1
-            weigh(records, cells, standing)
+            job = records[worst]
+            slots = standing.slots[job["offset"] : job["offset"] + job["length"]]
+            standing.load[POWER, site, slots] -= job["power"] * cells.pue[site]
+            standing.load[GPUS, site, slots] -= job["gpus"]
+    weigh(records, cells, standing)
 
 
 def _clear(records: Records, cells: Cells, standing: Standing) -> None:
@@ -77,7 +94,10 @@ def _is_crowded(records: Records, cells: Cells, standing: Standing) -> Flags:
     return crowded
 
 
-def _jobs_in(records: Records, standing: Standing, site: int, slot: int) -> Codes:
+def _by_place(records: Records, standing: Standing) -> tuple[Codes, Codes]:
+    """Return the job of each half hour that is held and which one of all sites' it is, in the order of these."""
     owners = _owners(records)
-    jobs: Codes = owners[(standing.site[owners] == site) & (standing.slots == slot)]
-    return jobs
+    held = np.flatnonzero(standing.site[owners] >= 0)
+    places = standing.site[owners[held]] * standing.load.shape[2] + standing.slots[held]
+    order = np.argsort(places, kind="stable")
+    return owners[held[order]], places[order]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pylon.planning.fleet._arrays import FALL, GPUS, POWER, RISE, read_cells, read_jobs
-from pylon.planning.fleet._bound import bound, floors
+from pylon.planning.fleet._bound import ask, floors
 from pylon.planning.fleet._read import read
 from tests.unit.planning.fleets import HOURS, a_problem, best_cost, options_of, random_problem
 
@@ -64,7 +64,7 @@ def bound_of(problem, prices, guesses=None) -> float:
     records = reading.fleet.records
     if guesses is None:
         guesses = np.full(records.size, -1)
-    return bound(records, reading.fleet.cells, prices, reading.fleet.floors, guesses) + reading.forced.sum()
+    return ask(records, reading.fleet.cells, prices, reading.fleet.floors, guesses)[0] + reading.forced.sum()
 
 
 def floors_of(problem, prices=None):

@@ -9,7 +9,7 @@ import pytest
 
 from pylon.planning.fleet import FleetProblem, Places
 from pylon.planning.fleet._arrays import POWER, nobody, read_cells, read_jobs
-from pylon.planning.fleet._bound import bound
+from pylon.planning.fleet._bound import ask
 from pylon.planning.fleet._choice import Floors
 from pylon.planning.fleet._field import Push
 from pylon.planning.fleet._method import Fleet
@@ -46,9 +46,9 @@ def place_of(fleet: Fleet, j: int = 0, *, guess=-1, prices=None, push=FREE, othe
 def bound_of(fleet: Fleet, j: int, *, guess: int, prices: np.ndarray) -> float:
     """Return the least that a job costs, whatever the room is worth."""
     floors, only = fleet.floors, slice(j, j + 1)
-    least = Floors(floors.gbp[only], floors.order[only], floors.present, floors.may_stay[only])
+    least = Floors(floors.gbp[only], floors.order[only], floors.rates, floors.present, floors.may_stay[only])
     room = 0.5 * (prices * fleet.cells.limits).sum()
-    return bound(fleet.records[only], fleet.cells, prices, least, np.array([guess])) + room
+    return ask(fleet.records[only], fleet.cells, prices, least, np.array([guess]))[0] + room
 
 
 def a_case(seed: int) -> tuple[FleetProblem, np.ndarray]:
@@ -138,7 +138,13 @@ def test_a_site_closed_to_the_job_is_not_chosen_even_as_the_guess() -> None:
 
 def test_where_there_is_no_site_a_job_costs_what_it_is_worth() -> None:
     problem = a_problem(sites=0, jobs={"origin": -1})
-    none = Floors(np.zeros((1, 0)), np.zeros((1, 0), np.int16), np.zeros(1, np.int64), np.zeros(1, np.bool_))
+    none = Floors(
+        np.zeros((1, 0)),
+        np.zeros((1, 0), np.int16),
+        np.zeros((2, 0, 1)),
+        np.zeros(1, np.int64),
+        np.zeros(1, np.bool_),
+    )
     fleet = Fleet(read_jobs(problem)[0], read_cells(problem), none, np.zeros((3, 0, 6)))
     assert place_of(fleet) == (-1, ())
     assert bound_of(fleet, 0, guess=-1, prices=np.zeros((4, 0, 6))) == 1000.0

@@ -9,7 +9,7 @@ import pytest
 
 from pylon.planning.fleet import _method as method
 from pylon.planning.fleet._arrays import POWER, RISE, SLACK, total_of
-from pylon.planning.fleet._bound import bound, floors
+from pylon.planning.fleet._bound import ask, floors
 from pylon.planning.fleet._pass import TERMS
 from pylon.planning.fleet._read import read
 from pylon.planning.fleet._repair import over_limits
@@ -55,7 +55,7 @@ def test_the_bound_is_that_of_the_prices_which_can_be_stored() -> None:
         guesses = np.full(fleet.records.size, -1)
         assert (found.prices >= 0).all()
         np.testing.assert_array_equal(found.prices, np.round(found.prices, 6))
-        assert found.bound_gbp == bound(fleet.records, fleet.cells, found.prices, fleet.floors, guesses)
+        assert found.bound_gbp == ask(fleet.records, fleet.cells, found.prices, fleet.floors, guesses)[0]
 
 
 def test_where_there_is_room_for_all_no_start_however_wrong_spoils_the_plan_or_is_written_to() -> None:
