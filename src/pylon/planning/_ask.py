@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from math import inf, isnan
-from typing import Final, NamedTuple, TypeAlias
+from math import inf, isfinite, isnan
+from operator import le
+from typing import Final, NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ MAX_PRICE: Final = 14
 VALUE: Final = 15
 
 
-PRICE, CARBON, SCARCITY = 0, 1, 2  # of `Field.signals`
+PRICE, CARBON, SCARCITY, CARBON_UPPER = 0, 1, 2, 3  # of `Field.signals`
 
 
 class Ask(NamedTuple):
@@ -97,9 +98,8 @@ def read_job(job: Job, weights: Weights, sites: int) -> Ask:
         inf if isnan(job.max_price_gbp) else job.max_price_gbp,
         inf if isnan(job.value_gbp) else job.value_gbp,
     )
-    for (name, least), number in zip(LEAST_OF.items(), numbers, strict=False):
-        if not least <= number < inf:
-            raise Invalid(f"{name} is {number}; it is {_said(name, least)}.")
+    if not (all(map(le, LEAST_OF.values(), numbers)) and all(map(isfinite, numbers[: len(LEAST_OF)]))):
+        _refuse(numbers)
     if not -1 <= job.origin < sites:
         raise Invalid(f"origin is {job.origin}; it is one of the {sites} sites, numbered from 0, or -1 for none.")
     if isnan(job.latest_end_mins):
@@ -108,6 +108,16 @@ def read_job(job: Job, weights: Weights, sites: int) -> Ask:
     if allowed.shape != (sites,):
         raise Invalid(f"allowed has shape {allowed.shape}; the field has {sites} sites.")
     return Ask(np.array(numbers, np.float64), allowed, bool(job.interruptible) and job.duration_mins > CELL)
+
+
+def _refuse(numbers: tuple[float, ...]) -> NoReturn:
+    """Raise `Invalid` for the first number that is less than it may be, or not finite."""
+    name, least, number = next(
+        (name, least, number)
+        for (name, least), number in zip(LEAST_OF.items(), numbers, strict=False)
+        if not least <= number < inf
+    )
+    raise Invalid(f"{name} is {number}; it is {_said(name, least)}.")
 
 
 def _said(name: str, least: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -45,15 +46,17 @@ def learn(values: Floats, clock: Clock, usual: Floats) -> Lessons:
     """Return the lessons of a history of which `follow` made `usual`: no forecast in it saw its own future."""
     weights, fade = np.zeros((LEADS, 2)), np.zeros(LEADS)
     errors = np.full((LEADS, max(values.size - HALF_HOURS, 0)), math.nan)
+    anomalies = _anomalies(values, clock, usual, range(-HALF_HOURS, LEADS))
     for lead in range(LEADS):
-        came, last, same = _anomalies(values, clock, usual, lead)
+        came = anomalies[lead]
+        last, same = anomalies[-1][: came.size], anomalies[lead % HALF_HOURS - HALF_HOURS][: came.size]
         weights[lead], fade[lead] = _weigh(came, last, same)
         errors[lead, : came.size] = came - weights[lead, 0] * last - weights[lead, 1] * same
     made_on, unrest = clock.day[HALF_HOURS:], _unrest(errors, clock.day)
     offsets, days = np.empty((len(LEVELS), LEADS)), np.zeros(LEADS, np.int64)
     for lead in range(LEADS):
         known = np.isfinite(errors[lead])
-        days[lead] = np.unique(made_on[known]).size
+        days[lead] = _count_days(made_on[known])
         if days[lead] >= _LEAST_DAYS:
             sample = errors[lead, known] / unrest[made_on[known]]
             offsets[:, lead] = unrest[-1] * _cautious(sample, int(days[lead]))
@@ -80,24 +83,33 @@ def quantiles(sample: Floats, days: int) -> Floats:
     return ordered[places]
 
 
-def _anomalies(values: Floats, clock: Clock, usual: Floats, lead: int) -> tuple[Floats, Floats, Floats]:
-    """Return the anomaly that came `lead` half hours on, the last known one, and that of the same time of day.
+def _anomalies(values: Floats, clock: Clock, usual: Floats, shifts: Iterable[int]) -> dict[int, Floats]:
+    """Return, by shift, the anomaly so many half hours after that in which a forecast could have been made.
 
-    One value for each half hour a forecast could have been made in, from the second day's worth on; all three are
-    measured from what was usual as that day began.
+    One value for each such half hour, from the second day's worth on, as far as the values reach; 0 is the half
+    hour itself. All are measured from what was usual as the day of the making began.
     """
-    made = np.arange(HALF_HOURS, max(values.size - lead, HALF_HOURS))
+    cells = clock.is_weekend * HALF_HOURS + clock.half_hour
+    rows = clock.day[HALF_HOURS:] * (2 * HALF_HOURS)
+    level = usual.ravel()
+    found = {}
+    for shift in shifts:
+        first, size = HALF_HOURS + shift, max(values.size - HALF_HOURS - max(shift, 0), 0)
+        when = slice(first, first + size)
+        found[shift] = values[when] - level[rows[:size] + cells[when]]
+    return found
 
-    def less_usual(when: Ints) -> Floats:
-        return values[when] - usual[clock.day[made], clock.is_weekend[when], clock.half_hour[when]]
 
-    return less_usual(made + lead), less_usual(made - 1), less_usual(made - HALF_HOURS + lead % HALF_HOURS)
+def _count_days(days: Ints) -> int:
+    """Return how many days there are among `days`, which are in order."""
+    return int(days.size > 0) + int(np.count_nonzero(np.diff(days)))
 
 
 def _weigh(came: Floats, last: Floats, same: Floats) -> tuple[tuple[float, float], float]:
     """Return the weights of both anomalies, by least squares with a ridge; and that of the last one by itself."""
     known = np.isfinite(came) & np.isfinite(last) & np.isfinite(same)
-    came, last, same = came[known], last[known], same[known]
+    if not known.all():
+        came, last, same = came[known], last[known], same[known]
     last_last, last_same, same_same = total(last * last), total(last * same), total(same * same)
     came_last, came_same = total(came * last), total(came * same)
     if not last_last > 0:  # nothing known, or a series that never left what is usual
@@ -122,7 +134,7 @@ def _unrest(errors: Floats, day: Ints) -> Floats:
         usual_size = total(size) / max(size.size, 1)
         if usual_size > 0:
             np.add.at(sizes, day[HALF_HOURS + lead + known], size / usual_size)
-            np.add.at(counts, day[HALF_HOURS + lead + known], 1.0)
+            counts += np.bincount(day[HALF_HOURS + lead + known], minlength=counts.size)
     unrest, weighted, weight = np.ones(day[-1] + 2), 0.0, 0.0
     for on in range(day[-1] + 1):
         weighted, weight = DAILY_KEEP * weighted, DAILY_KEEP * weight
@@ -141,4 +153,4 @@ def _around_the_mean(values: Floats, clock: Clock) -> Floats:
     """Return the quantiles of how far values lie from their mean: what a forecast of it would have missed by."""
     is_known = np.isfinite(values)
     known = values[is_known]
-    return _cautious(known - total(known) / known.size, int(np.unique(clock.day[is_known]).size))
+    return _cautious(known - total(known) / known.size, _count_days(clock.day[is_known]))

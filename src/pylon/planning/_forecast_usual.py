@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
@@ -38,8 +39,9 @@ class Clock(NamedTuple):
     """0 or 1. Bank holidays are not known."""
 
 
+@lru_cache(maxsize=4)  # the regions of a run all begin at one time
 def read_clock(starts_at: datetime, size: int) -> Clock:
-    """Return where `size` half hours from `starts_at` (aware) stand in London time."""
+    """Return where `size` half hours from `starts_at` (aware) stand in London time; not to be written to."""
     first = floor(starts_at)
     local = [(first + position * HALF_HOUR).astimezone(LONDON) for position in range(size)]
     day = np.array([at.toordinal() for at in local], np.int64)

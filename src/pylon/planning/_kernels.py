@@ -30,13 +30,14 @@ from pylon.planning._ask import (
 from pylon.planning._compiled import compiled, inner
 from pylon.planning._measure import ROW, measure, saves
 from pylon.planning._pieces import survey
+from pylon.planning._split import improve
 from pylon.planning.field import Floats
 
-__all__ = ["compare", "evaluate", "search"]
+__all__ = ["choose", "compare", "evaluate", "pieces", "read"]
 
 
 @compiled
-def search(
+def choose(
     job: Floats,
     allowed: Flags,
     may_split: bool,
@@ -46,16 +47,46 @@ def search(
     room: Floats,
     is_open: Flags,
     pue: Floats,
-) -> tuple[tuple[bool, bool, bool], Floats, Codes, Codes, Flags, Floats, Floats, Codes, Codes]:
-    """Return what `_search.Found` holds, with the best piece of each site."""
-    known, rate_gbp_mwh, closed_by, gates = _read(job, allowed, signals, stress, room, is_open, pue)
+) -> tuple[tuple[bool, bool, bool], Floats, Codes, Codes, bool, int, Floats, Floats]:
+    """Return what `read` does, whether the choice is proven, its site or -1, its spans and two rows.
+
+    The rows are those of the choice and of running at once at origin. Sites that cannot have the cheapest are left
+    out as soon as that shows.
+    """
+    known, rate_gbp_mwh, closed_by, gates = read(job, allowed, signals, stress, room, is_open, pue)
+    all_sites = pue.size < 0  # never; for the word itself all that is called would be compiled a second time
+    is_done, costs, spans, sizes, refused = pieces(
+        job, may_split, by_energy, all_sites, signals, pue, rate_gbp_mwh, closed_by, gates
+    )
+    is_exact, given = True, (job, signals, pue, rate_gbp_mwh, closed_by, gates)
+    if may_split:
+        is_exact = improve(*given, by_energy, all_sites, is_done, costs, spans, sizes, refused)
+    best, rows = compare(job, signals, stress, pue, closed_by, gates, costs, spans, sizes, all_sites)
+    own, two = np.empty((sizes[best] if best >= 0 else 0, 2)), np.empty((2, ROW))
+    own[:], two[0], two[1] = spans[best, : own.shape[0]], rows[best], rows[costs.size]
+    return known, rate_gbp_mwh, closed_by, gates, is_exact, best, own, two
+
+
+@compiled
+def pieces(
+    job: Floats,
+    may_split: bool,
+    by_energy: bool,
+    all_sites: bool,
+    signals: Floats,
+    pue: Floats,
+    rate_gbp_mwh: Floats,
+    closed_by: Codes,
+    gates: Codes,
+) -> tuple[Flags, Floats, Floats, Codes, Codes]:
+    """Return what `_search.Found` holds: the best piece of each site, or of those that may have the cheapest."""
     sites, halves = pue.size, ceil(job[DURATION_MINS] / CELL) if may_split else 1
     costs, spans, sizes = np.empty(sites), np.empty((sites, halves, 2)), np.empty(sites, np.int64)
     refused, is_done = np.zeros((sites, _limits.NONE), np.int64), np.empty(sites, np.bool_)
     for site in range(sites):
         sizes[site], is_done[site] = 1, not may_split
-    survey(job, signals, pue, rate_gbp_mwh, closed_by, gates, by_energy, costs, spans, refused)
-    return known, rate_gbp_mwh, closed_by, gates, is_done, costs, spans, sizes, refused
+    survey(job, signals, pue, rate_gbp_mwh, closed_by, gates, by_energy, all_sites, costs, spans, refused)
+    return is_done, costs, spans, sizes, refused
 
 
 @compiled
@@ -99,14 +130,14 @@ def evaluate(
     pue: Floats,
 ) -> Floats:
     """Return the row of running at one site in some spans."""
-    _, _, closed_by, gates = _read(job, allowed, signals, stress, room, is_open, pue)
+    _, _, closed_by, gates = read(job, allowed, signals, stress, room, is_open, pue)
     row = np.empty(ROW)
     measure(job, site, spans, signals, stress, pue, closed_by, gates, row)
     return row
 
 
-@inner
-def _read(
+@compiled
+def read(
     job: Floats,
     allowed: Flags,
     signals: Floats,

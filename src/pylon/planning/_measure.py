@@ -16,6 +16,7 @@ from pylon.planning._ask import (
     CARBON,
     CARBON_CAP,
     CARBON_PRICE,
+    CARBON_UPPER,
     CELL,
     DURATION_MINS,
     LATEST_END_MINS,
@@ -35,9 +36,19 @@ from pylon.planning._ask import (
 from pylon.planning._compiled import inner
 from pylon.planning.field import Floats
 
-__all__ = ["ROW", "allowance", "measure", "moving_gbp", "saves", "too_late", "touched"]
+__all__ = [
+    "ROW",
+    "allowance",
+    "measure",
+    "moving_gbp",
+    "place_of_least",
+    "saves",
+    "surely_saves",
+    "too_late",
+    "touched",
+]
 
-ROW: Final = 10  # numbers that `measure` writes
+ROW: Final = 11  # numbers that `measure` writes
 
 
 @inner
@@ -54,11 +65,12 @@ def measure(
 ) -> None:
     """Write what running at one site in some spans comes to.
 
-    The row is the terms in the order of `Terms`, MWh, kg, the minutes of unknown stress and the first limit.
+    The row is the terms in the order of `Terms`, MWh, kg, the minutes of unknown stress, the kg that a cap is held
+    against and the first limit.
     """
-    sums = np.empty(5)
-    _add_up(spans, signals[PRICE, site], signals[CARBON, site], stress, signals[SCARCITY, site], sums)
-    price, carbon, strain, scarcity, unknown_mins = sums[0], sums[1], sums[2], sums[3], sums[4]
+    sums = np.empty(6)
+    _add_up(spans, signals[:, site], stress, sums)
+    price, carbon, strain, scarcity, unknown_mins, upper = sums[0], sums[1], sums[2], sums[3], sums[4], sums[5]
     ended, mwh = spans[spans.shape[0] - 1, 1], job[POWER_MW] * pue[site] / 60
     row[0] = mwh * price
     row[1] = mwh * carbon * job[CARBON_PRICE] / 1000
@@ -66,7 +78,7 @@ def measure(
     row[3] = moving_gbp(job, site)
     row[4] = job[WAIT_GBP_PER_HOUR] / 60 * (ended - job[DURATION_MINS] - job[ARRIVED_MINS])
     row[5] = mwh * scarcity
-    row[6], row[7], row[8] = mwh * job[DURATION_MINS], mwh * carbon, unknown_mins
+    row[6], row[7], row[8], row[9] = mwh * job[DURATION_MINS], mwh * carbon, unknown_mins, mwh * upper
     limit: int = gates[site]
     if limit == _limits.NONE:
         limit = _closed(spans, closed_by[site])
@@ -76,13 +88,14 @@ def measure(
         total = 0.0
         for term in range(6):
             total += 0.0 if isnan(row[term]) else row[term]
-        limit = _too_dear(job, carbon / job[DURATION_MINS], row[0], total)
-    row[9] = limit
+        limit = _too_dear(job, upper / job[DURATION_MINS], row[0], total)
+    row[10] = limit
 
 
 @inner
-def _add_up(spans: Floats, price: Floats, carbon: Floats, stress: Floats, scarcity: Floats, sums: Floats) -> None:
+def _add_up(spans: Floats, signals: Floats, stress: Floats, sums: Floats) -> None:
     """Write the integrals over some spans, NaN where price or carbon is not known, and the unknown minutes."""
+    price, carbon, scarcity, upper = signals[PRICE], signals[CARBON], signals[SCARCITY], signals[CARBON_UPPER]
     for i in range(sums.size):
         sums[i] = 0.0
     for span in range(spans.shape[0]):
@@ -95,9 +108,10 @@ def _add_up(spans: Floats, price: Floats, carbon: Floats, stress: Floats, scarci
             sums[2] += mins * stress[column] if isfinite(stress[column]) else 0.0
             sums[3] += mins * scarcity[column]
             sums[4] += 0.0 if isfinite(stress[column]) else mins
+            sums[5] += mins * upper[column] if isfinite(upper[column]) else nan
         beyond = ends - (begins if begins > CELL * stress.size else CELL * stress.size)
         if beyond > 0:
-            sums[0] = sums[1] = nan
+            sums[0] = sums[1] = sums[5] = nan
             sums[4] += beyond
 
 
@@ -161,3 +175,18 @@ def allowance(limit: float) -> float:
 def saves(cost: float, other: float) -> bool:
     """Return whether a cost is lower by more than rounding, so that options that cost the same stay in order."""
     return cost < other - (0.0 if other == inf else 1e-9 + 1e-12 * abs(other))
+
+
+@inner
+def surely_saves(cost: float, bound: float) -> bool:
+    """Return whether a cost is lower than all that has a bound, by more than rounding can make of either."""
+    return cost < bound - (0.0 if bound == inf else 1e-6 * max(1.0, abs(bound)))
+
+
+@inner
+def place_of_least(values: Floats) -> int:
+    """Return the place of the least of some values, the first of equals."""
+    best = 0
+    for place in range(values.size):
+        best = place if values[place] < values[best] else best
+    return best

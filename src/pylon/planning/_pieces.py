@@ -12,8 +12,8 @@ import numpy as np
 from pylon.planning import _limits
 from pylon.planning._ask import (
     ARRIVED_MINS,
-    CARBON,
     CARBON_CAP,
+    CARBON_UPPER,
     CELL,
     DURATION_MINS,
     EARLIEST_MINS,
@@ -26,7 +26,15 @@ from pylon.planning._ask import (
     Codes,
 )
 from pylon.planning._compiled import compiled, inner
-from pylon.planning._measure import allowance, moving_gbp, saves, too_late, touched
+from pylon.planning._measure import (
+    allowance,
+    moving_gbp,
+    place_of_least,
+    saves,
+    surely_saves,
+    too_late,
+    touched,
+)
 from pylon.planning.field import Floats
 
 __all__ = ["starts", "survey"]
@@ -69,6 +77,7 @@ def survey(
     closed_by: Codes,
     gates: Codes,
     by_energy: bool,
+    all_sites: bool,
     costs: Floats,
     spans: Floats,
     refused: Codes,
@@ -76,28 +85,86 @@ def survey(
     """Write the cost and the first span of each site's best start in one piece, by its total or its energy alone.
 
     The cost is infinite without one. `refused` counts the starts that each limit is the first to forbid there.
+    Without `all_sites` those that cannot have the cheapest by far are left as if they had none.
     """
     duration, half_hours = job[DURATION_MINS], closed_by.shape[1]
     moments = starts(duration, job[EARLIEST_MINS], job[LATEST_END_MINS], half_hours)
     columns, mins = np.empty((3, moments.size), np.int64), np.empty((2, moments.size))
     late, limits, waits = np.empty(moments.size, np.int64), np.empty(moments.size, np.int64), np.empty(moments.size)
     _write_pieces(job, moments, half_hours, columns, mins, late, waits)
-    sums = np.empty((3, 2, half_hours + 1))
-    for site in range(gates.size):
-        best, costs[site] = 0, inf
-        if gates[site] == _limits.NONE:
-            _write_limits(closed_by[site], columns, late, limits)
-            _add_up(rate_gbp_mwh[site], sums[0])
-            if by_energy or job[MAX_PRICE] < inf:
-                _add_up(signals[PRICE, site], sums[1])
-            if job[CARBON_CAP] < inf:
-                _add_up(signals[CARBON, site], sums[2])
-            best, costs[site] = _best_piece(
-                job, site, pue[site], limits, columns, mins, waits, sums, by_energy, refused[site]
-            )
-        else:
-            refused[site, gates[site]] = moments.size
+    sums, rates = np.empty((3, 2, half_hours + 1)), np.empty((gates.size, 2, half_hours + 1))
+    costs[:], spans[:, 0, 0], spans[:, 0, 1] = inf, moments[0], moments[0] + duration
+    may_skip, least = not (all_sites or by_energy), inf
+    bounds = _bounds(job, pue, rate_gbp_mwh, gates, columns, mins, waits, may_skip, rates, refused)
+    for _ in range(gates.size):
+        site = place_of_least(bounds)
+        if bounds[site] == inf or surely_saves(least, bounds[site]):
+            break
+        bounds[site] = inf
+        _write_limits(closed_by[site], columns, late, limits)
+        sums[0] = rates[site]
+        _add_up_caps(job, signals[:, site], by_energy, sums)
+        best, costs[site] = _best_piece(
+            job, site, pue[site], limits, columns, mins, waits, sums, by_energy, refused[site]
+        )
+        least = min(least, costs[site])
         spans[site, 0, 0], spans[site, 0, 1] = moments[best], moments[best] + duration
+
+
+@inner
+def _add_up_caps(job: Floats, signals: Floats, by_energy: bool, sums: Floats) -> None:
+    """Write the sums of price and carbon at one site, where something is held against them."""
+    if by_energy or job[MAX_PRICE] < inf:
+        _add_up(signals[PRICE], sums[1])
+    if job[CARBON_CAP] < inf:
+        _add_up(signals[CARBON_UPPER], sums[2])
+
+
+@inner
+def _bounds(
+    job: Floats,
+    pue: Floats,
+    rate_gbp_mwh: Floats,
+    gates: Codes,
+    columns: Codes,
+    mins: Floats,
+    waits: Floats,
+    may_skip: bool,
+    rates: Floats,
+    refused: Codes,
+) -> Floats:
+    """Return a bound of each site's pieces, infinite where it is closed; write its sums, or its gate."""
+    bounds = np.full(gates.size, inf)
+    for site in range(gates.size):
+        if gates[site] == _limits.NONE:
+            _add_up(rate_gbp_mwh[site], rates[site])
+            bounds[site] = _bound(job, site, pue[site], columns, mins, waits, rates[site]) if may_skip else -inf
+        else:
+            refused[site, gates[site]] = waits.size
+    return bounds
+
+
+@inner
+def _bound(job: Floats, site: int, pue: float, columns: Codes, mins: Floats, waits: Floats, rates: Floats) -> float:
+    """Return less than any piece at one site costs, by and large the least of them, whatever forbids it.
+
+    Between the first and the last piece all begin or end with a half hour: each half hour is tried as both.
+    """
+    duration, last, least = job[DURATION_MINS], waits.size - 1, inf
+    for piece in range(0, waits.size, last if last > 0 else 1):
+        rate = _over(rates, columns, mins, piece)
+        least = rate if rate < least else least
+    whole, first, until = floor(duration / CELL), columns[FIRST, 0], columns[LAST, last]
+    begun, part = rates[1], duration - CELL * whole
+    for column in range(first, until - whole + 1):
+        rate = begun[column + whole] + part * rates[0, column + whole] - begun[column]
+        least = rate if rate < least else least
+    for column in range(first + whole + 1, until + 1):
+        early = column - whole - 1
+        rate = begun[column] - begun[early] - (CELL - part) * rates[0, early]
+        least = rate if rate < least else least
+    bound_gbp: float = job[POWER_MW] * pue / 60 * least + moving_gbp(job, site) + waits[0]
+    return bound_gbp
 
 
 @inner

@@ -15,8 +15,8 @@ import numpy as np
 from pylon.planning import _limits
 from pylon.planning._ask import (
     ARRIVED_MINS,
-    CARBON,
     CARBON_CAP,
+    CARBON_UPPER,
     CELL,
     DURATION_MINS,
     EARLIEST_MINS,
@@ -31,7 +31,7 @@ from pylon.planning._ask import (
 )
 from pylon.planning._choose import CAPS, COST, GRAMS, LAST, MONEY, PARTS, ROWS, WHOLE, is_within, scan, solve
 from pylon.planning._compiled import compiled, inner
-from pylon.planning._measure import allowance, moving_gbp, saves
+from pylon.planning._measure import allowance, moving_gbp, place_of_least, saves, surely_saves
 from pylon.planning.field import Floats
 
 __all__ = ["improve"]
@@ -69,13 +69,14 @@ def improve(
     best = (costs, spans, sizes, refused)
     columns, counts = np.empty((sites, closed_by.shape[1]), np.int64), np.empty(sites, np.int64)
     picks, bounds = np.empty((sites, halves), np.int64), np.full(sites, inf)
-    _scan_sites(given, closed_by, gates, columns, counts, picks, bounds, is_done, best)
+    _scan_sites(given, all_sites, closed_by, gates, columns, counts, picks, bounds, is_done, best)
     return _search_in_turn(given, all_sites, columns, counts, picks, bounds, is_done, best)
 
 
 @inner
 def _scan_sites(
     given: Given,
+    all_sites: bool,
     closed_by: Codes,
     gates: Codes,
     columns: Codes,
@@ -89,12 +90,16 @@ def _scan_sites(
 
     Of the others that is the bound; the half hours that a split may use, their count and the picks are kept too.
     """
-    (job, _, _, _, _, budgets), halves = given, picks.shape[1]
+    (job, _, _, _, by_energy, budgets), (costs, _, _, _), halves = given, best, picks.shape[1]
+    may_skip = costs.size > 0 and not (all_sites or by_energy)
+    rival = costs[place_of_least(costs)] if may_skip else inf
     for site in range(gates.size):
         if is_done[site]:
             continue
         counts[site], limit = _find_columns(job, closed_by[site], gates[site], halves, columns[site])
         cost, own = inf, columns[site, : counts[site]]
+        if may_skip and limit == _limits.NONE and surely_saves(rival, _floor(given, site, own, halves)):
+            continue
         if limit == _limits.NONE:
             items = _items(given, site, own)
             cost = scan(items[WHOLE, COST], items[LAST, COST], picks[site])
@@ -103,6 +108,20 @@ def _scan_sites(
                 continue
         _settle(given, site, limit, cost, own, picks[site], best)
         is_done[site] = True
+        rival = min(rival, costs[site])
+
+
+@inner
+def _floor(given: Given, site: int, columns: Codes, halves: int) -> float:
+    """Return less than any split at a site costs: all of it in its cheapest half hour, done as early as can be."""
+    job, _, pue, rate_gbp_mwh, _, _ = given
+    least, rates = inf, rate_gbp_mwh[site]
+    for column in columns:
+        least = rates[column] if rates[column] < least else least
+    starts = CELL * columns[halves - 1] + _last_mins(job) - job[DURATION_MINS] - job[ARRIVED_MINS]
+    mwh = job[POWER_MW] * pue[site] * job[DURATION_MINS] / 60
+    floor_gbp: float = mwh * least + moving_gbp(job, site) + job[WAIT_GBP_PER_HOUR] / 60 * starts
+    return floor_gbp
 
 
 @inner
@@ -119,7 +138,7 @@ def _search_in_turn(
     """Search under caps the sites that have a bound, the lowest first; return whether the cheapest is proven."""
     (costs, _, _, _), is_exact = best, True
     for _ in range(bounds.size):
-        site, rival = _place_of_least(bounds), costs[_place_of_least(costs)]
+        site, rival = place_of_least(bounds), costs[place_of_least(costs)]
         bound, ceiling, own = bounds[site], inf if all_sites else rival, columns[site, : counts[site]]
         if bound == inf or saves(ceiling, bound):
             break
@@ -131,14 +150,6 @@ def _search_in_turn(
         if is_done[site]:
             _settle(given, site, limit, cost, own, picks[site], best)
     return is_exact
-
-
-@inner
-def _place_of_least(values: Floats) -> int:
-    best = 0
-    for place in range(values.size):
-        best = place if values[place] < values[best] else best
-    return best
 
 
 @inner
@@ -196,7 +207,7 @@ def _items(given: Given, site: int, columns: Codes) -> Floats:
     if not by_energy or budgets[1] < inf:
         _load(rate_gbp_mwh[site], columns, cell_mwh, share, at_end, wait, items[:, total])
     if budgets[0] < inf:
-        _load(signals[CARBON, site], columns, CELL / 60, share, 0.0, 0.0, items[:, GRAMS])
+        _load(signals[CARBON_UPPER, site], columns, CELL / 60, share, 0.0, 0.0, items[:, GRAMS])
     return items
 
 

@@ -21,7 +21,7 @@ import numpy as np
 from pylon.errors import Invalid
 from pylon.planning import _limits, _pieces
 from pylon.planning._ask import MAX_PRICE, VALUE, Ask, read_job
-from pylon.planning._search import Found, evaluated, search
+from pylon.planning._search import Search, evaluated, search
 from pylon.planning.field import RESOURCES, Field, Job, Option, Weights
 
 __all__ = ["LIMITS", "Placement", "SiteRefusal", "evaluate", "place", "warm"]
@@ -57,8 +57,8 @@ class Placement:
     higher `max_price_gbp` alone would not do, the value too must be raised to the total of `to_fit`."""
     is_exact: bool
     """Whether the choice is proven best; False when the search for half hours under caps came to its limit."""
-    found: Found = dataclasses.field(repr=False, compare=False)
-    """All of it as the kernels give it."""
+    search: Search = dataclasses.field(repr=False, compare=False)
+    """What it was found by."""
 
     @cached_property
     def by_site(self) -> tuple[Option | SiteRefusal, ...]:
@@ -82,14 +82,15 @@ class Placement:
     def _complete(self) -> tuple[list[Option | None], list[list[int]]]:
         """The best option of every site, and how many options each limit was the first to forbid there.
 
-        The search for the choice leaves out sites that cannot give it; here they are searched too.
+        The search for the choice leaves out sites that cannot give it; here all are searched.
         """
-        return self.found.complete()
+        found = self.search.everywhere()
+        return found.options(), found.refused.tolist()
 
     @property
     def left_out(self) -> tuple[str, ...]:
         """Which of price, carbon and stress are known nowhere in the field, and so in no sum."""
-        return tuple(name for name, is_known in zip(SIGNALS, self.found.known, strict=True) if not is_known)
+        return tuple(name for name, is_known in zip(SIGNALS, self.search.known, strict=True) if not is_known)
 
 
 def place(job: Job, field: Field, weights: Weights) -> Placement:
@@ -98,18 +99,17 @@ def place(job: Job, field: Field, weights: Weights) -> Placement:
     Raises `Invalid` when the job could run nowhere at any time.
     """
     ask = read_job(job, weights, field.sites)
-    found, is_exact = search(field, ask)
-    chosen, baseline = found.compare()
-    binding = None if chosen else _binding(found)
+    found = search(field, ask)
+    binding = None if found.chosen else _binding(found)
     to_fit, is_least = _with_money(field, ask, binding)
     return Placement(
-        chosen=chosen,
-        baseline=baseline,
+        chosen=found.chosen,
+        baseline=found.baseline,
         binding=binding,
         to_fit=to_fit,
         price_to_fit_gbp=_price_to_fit(binding, to_fit),
-        is_exact=is_exact and is_least,
-        found=found,
+        is_exact=found.is_exact and is_least,
+        search=found,
     )
 
 
@@ -170,18 +170,18 @@ def _with_money(field: Field, ask: Ask, binding: str | None) -> tuple[Option | N
     if binding not in ("max_price", "value"):
         return None, True
     if binding == "value":
-        found, is_exact = search(field, ask.without_limit(VALUE))
+        found = search(field, ask.without_limit(VALUE))
     else:
         richer = ask.without_limit(MAX_PRICE)
-        found, is_exact = search(field, richer, by_energy=True)
-        if not found.has_option:
-            found, is_exact = search(field, richer.without_limit(VALUE))
-    return found.compare()[0], is_exact
+        found = search(field, richer, by_energy=True)
+        if found.chosen is None:
+            found = search(field, richer.without_limit(VALUE))
+    return found.chosen, found.is_exact
 
 
-def _binding(found: Found) -> str | None:
+def _binding(found: Search) -> str | None:
     """Return the limit that stopped the options that came furthest, None without any."""
-    counts = found.refused.sum(axis=0).tolist()
+    counts = found.everywhere().refused.sum(axis=0).tolist()
     return _furthest(counts) if any(counts) else None
 
 

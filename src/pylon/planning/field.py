@@ -26,6 +26,9 @@ RESOURCES: Final = ("power_mw", "gpus", "cpu_cores", "memory_gb")
 """What a job takes up at a site, in the order of `Field.room`: facility power in MW, then counts and GB."""
 
 
+_CELLS: Final = ("price_gbp_mwh", "carbon_gco2_kwh", "scarcity_gbp_mwh")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """What every site costs and has room for in every half hour. D sites, T half hours.
@@ -37,7 +40,7 @@ class Field:
     price_gbp_mwh: Floats
     """(D, T). What the site pays for energy: its tariff, or the wholesale price."""
     carbon_gco2_kwh: Floats
-    """(D, T). Carbon intensity of the site's region."""
+    """(D, T). Carbon intensity of the site's region: what is expected, where it is forecast."""
     stress: Floats
     """(T,). Grid stress score, 0 to 1."""
     scarcity_gbp_mwh: Floats
@@ -48,15 +51,19 @@ class Field:
     """(D,). Whether the site takes new work at all."""
     pue: Floats
     """(D,). Facility power / IT power."""
+    carbon_upper_gco2_kwh: Floats | None = None
+    """(D, T). What the carbon intensity is to stay below, where that is more than what is expected: caps are held
+    against it, and nothing else. Without it, and where it is not known, it is `carbon_gco2_kwh`."""
     signals: Floats = field(init=False, repr=False, compare=False)
-    """(3, D, T). Price, carbon and scarcity together, as the kernels read them."""
+    """(4, D, T). Price, carbon, scarcity and what carbon caps are held against, as the kernels read them."""
 
     def __post_init__(self) -> None:
         sites, half_hours = np.size(self.is_open), np.size(self.stress)
         if half_hours == 0:
             raise Invalid("The field has no half hours; it begins with the present one.")
+        upper = () if self.carbon_upper_gco2_kwh is None else ("carbon_upper_gco2_kwh",)
         for name, shape in (
-            *((name, (sites, half_hours)) for name in ("price_gbp_mwh", "carbon_gco2_kwh", "scarcity_gbp_mwh")),
+            *((name, (sites, half_hours)) for name in (*_CELLS, *upper)),
             ("stress", (half_hours,)),
             ("room", (len(RESOURCES), sites, half_hours)),
             ("is_open", (sites,)),
@@ -66,11 +73,16 @@ class Field:
             if values.shape != shape:
                 raise Invalid(f"{name} has shape {values.shape}; with {sites} sites by {half_hours} it is {shape}.")
             object.__setattr__(self, name, values)
-        signals = np.stack((self.price_gbp_mwh, self.carbon_gco2_kwh, self.scarcity_gbp_mwh))
-        object.__setattr__(self, "signals", signals)
+        object.__setattr__(self, "signals", self._stacked())
         for pue in self.pue.tolist():
             if not 0 < pue < math.inf:
                 raise Invalid(f"A site's pue is {pue}; it is facility power / IT power, 1 or a little more.")
+
+    def _stacked(self) -> Floats:
+        held = carbon = self.carbon_gco2_kwh
+        if (upper := self.carbon_upper_gco2_kwh) is not None:
+            held = np.where(np.isfinite(upper) & np.isfinite(carbon), upper, carbon)
+        return np.stack((self.price_gbp_mwh, carbon, self.scarcity_gbp_mwh, held))
 
     @property
     def sites(self) -> int:
@@ -147,6 +159,8 @@ class Option(NamedTuple):
     terms: Terms
     stress_unknown_mins: float = 0.0
     """For how much of its time the stress is not known, and so not in the sum."""
+    capped_carbon_kg: float = math.nan
+    """What a carbon cap is held against: `carbon_kg`, or more where the field has an upper carbon intensity."""
     refused_by: str | None = None
     """The first limit of `planning.arrival.LIMITS` that forbids it; None when none does."""
 

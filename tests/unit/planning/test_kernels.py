@@ -10,13 +10,15 @@ from pylon.planning._ask import ROOM_SLACK, read_job
 
 from .test_arrival import NAN, WEIGHTS, a_case, a_field, a_job
 
-# In the order in which `search` returns them.
+# In the order in which `read` and `pieces` return them.
 KNOWN, RATES, CLOSED_BY, GATES, IS_DONE, COSTS, SPANS, SIZES, REFUSED = range(9)
 
 
-def searched(job, field, weights=WEIGHTS, *, by_energy: bool = False) -> tuple:
+def searched(job, field, weights=WEIGHTS, *, by_energy: bool = False, all_sites: bool = True) -> tuple:
     ask = read_job(job, weights, field.sites)
-    return _kernels.search(*ask, by_energy, *arrays(field))
+    read = _kernels.read(ask.numbers, ask.allowed, *arrays(field))
+    grid = (field.signals, field.pue, *read[1:])
+    return *read, *_kernels.pieces(ask.numbers, ask.may_split, by_energy, all_sites, *grid)
 
 
 def arrays(field) -> tuple:
@@ -168,7 +170,7 @@ def test_an_option_of_several_spans_ends_with_its_last() -> None:
 
 def test_a_row_is_written_for_each_site_that_has_an_option_when_all_are_asked_for() -> None:
     best, rows = compared([3.0, math.inf, 2.0], [60.0, 60.0, 120.0], origin=1, all_sites=True)
-    assert (best, rows.shape) == (2, (4, 10))
+    assert (best, rows.shape) == (2, (4, 11))
     assert rows[[0, 2, 3], 6].tolist() == pytest.approx([0.6, 0.6, 0.6])  # MWh
     alone = compared([3.0, math.inf, 2.0], [60.0, 60.0, 120.0], origin=1)[1]
     assert alone[[2, 3]].tolist() == rows[[2, 3]].tolist()
@@ -212,3 +214,21 @@ def test_the_last_row_is_that_of_running_at_once_at_origin_though_a_limit_forbid
     assert best == 0
     assert rows[-1, 0] == pytest.approx(0.6 * (20 * 10 + 30 * 20 + 10 * 40) / 60)
     assert (rows[-1, 3], rows[0, 3], rows[-1, -1]) == (0.0, 3.0, _limits.SITE_OPEN)
+
+
+def test_a_site_whose_pieces_are_left_out_has_none_that_is_as_cheap() -> None:
+    left_out = 0
+    for seed in range(400):
+        job, field, weights = a_case(seed)
+        whole, chosen = searched(job, field, weights), searched(job, field, weights, all_sites=False)
+        least = min(whole[COSTS], default=math.inf)
+        assert min(chosen[COSTS], default=math.inf) == least, seed
+        for site in range(field.sites):
+            if chosen[COSTS][site] == math.inf and not chosen[REFUSED][site].any():
+                assert whole[COSTS][site] > least
+                left_out += 1
+            else:
+                assert chosen[COSTS][site] == whole[COSTS][site]
+                assert chosen[SPANS][site, 0].tolist() == whole[SPANS][site, 0].tolist()
+                assert chosen[REFUSED][site].tolist() == whole[REFUSED][site].tolist()
+    assert left_out > 10

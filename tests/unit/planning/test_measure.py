@@ -84,7 +84,17 @@ def added_up(job, field, weights, site, spans) -> list[float]:
         mwh * len(halves),
         mwh * sum(carbon),
         (len(stress) - len(felt)) / 2,
+        mwh * sum(held_of(each, field, site)),
     ]
+
+
+def held_of(each, field, site: int) -> list[float]:
+    """Return what a carbon cap is held against: where nothing above the mean is known, the mean."""
+    means = each(field.carbon_gco2_kwh[site])
+    if field.carbon_upper_gco2_kwh is None:
+        return means
+    uppers = each(field.carbon_upper_gco2_kwh[site])
+    return [mean if math.isnan(upper + mean) else upper for mean, upper in zip(means, uppers, strict=True)]
 
 
 def with_an_infinite_cell(field, dice: random.Random):
