@@ -28,7 +28,8 @@ test-unit: $(VENV)/.dev ## Run the tests that need no network, database or clock
 
 soak: $(VENV)/.dev ## Repeat what is repeated at random as often as is published (tampers, kills, decisions), and live through a year.
 	$(PYTEST) --soak tests/integration/test_log_tampers.py tests/integration/test_killed_actions.py \
-	  tests/integration/test_killed_pipeline.py tests/integration/test_recompute.py tests/integration/test_year.py
+	  tests/integration/test_killed_pipeline.py tests/integration/test_recompute.py tests/integration/test_year.py \
+	  tests/integration/test_backtest.py tests/benchmarks/test_replay.py
 
 lint: $(VENV)/.dev ## Check style, types, imports and derived files.
 	$(BIN)/ruff format --check .
@@ -51,7 +52,7 @@ bench: $(VENV)/.dev ## Measure what is published in docs/benchmarks.md, each fig
 
 lock: ## Write requirements/*.txt anew (needs uv): versions and hashes, for every Python and platform, no addresses.
 	$(LOCK) --output-file requirements/server.txt
-	$(LOCK) --group dev --constraint requirements/server.txt --output-file requirements/dev.txt
+	$(LOCK) --extra picture --group dev --constraint requirements/server.txt --output-file requirements/dev.txt
 
 docs: $(VENV)/.dev ## Write the files that follow from the ontology: schema/ and docs/reference/.
 	$(BIN)/pylon derive

@@ -63,6 +63,14 @@ export type OperatorType =
   | "STORAGE_OPERATOR"
   | "AGGREGATOR";
 
+/** How a plan stands: ABANDONED when whoever worked on it ended before it did. */
+export type PlanStatus =
+  | "QUEUED"
+  | "RUNNING"
+  | "SUCCEEDED"
+  | "FAILED"
+  | "ABANDONED";
+
 /** What a storage asset is doing. */
 export type StorageStatus =
   | "IDLE"
@@ -297,6 +305,8 @@ export interface RegionalGridSignal {
   timestamp: string;
   /** Forecast carbon intensity; 0 is legal in a region [gCO2/kWh] */
   carbon_intensity_forecast: number | null;
+  /** What caps are held against: 90 % quantile of Pylon's own forecast; null on others [gCO2/kWh] */
+  carbon_intensity_upper: number | null;
   /** Actual carbon intensity, where a source gives one [gCO2/kWh] */
   carbon_intensity_actual: number | null;
   /** The source's own word */
@@ -525,6 +535,70 @@ export interface LoadLimit {
   created_at: string;
 }
 
+/** One plan of a whole fleet, from when it was asked for until it ended; agents carry the last good one out. All that is known only when it has been worked out is null until then. An ended plan is never changed again. */
+export interface Plan {
+  /** Primary key */
+  id: string;
+  /** External id of the plan, P-000001 onwards; unique per operator */
+  plan_id: string;
+  /** The operator the row belongs to */
+  operator_id: string;
+  /** How it stands */
+  status: PlanStatus;
+  /** What asked for it: a command, a client, a pipeline run, arrivals */
+  trigger: string;
+  /** When it was asked for */
+  requested_at: string;
+  /** When work on it began */
+  started_at: string | null;
+  /** When it ended, well or not */
+  finished_at: string | null;
+  /** The moment at which the fleet was read for it */
+  as_of: string | null;
+  /** Start of its first half hour */
+  starts_at: string | null;
+  /** How many half hours it covers */
+  half_hours: number | null;
+  /** The last committed pipeline run it saw */
+  run_id: string | null;
+  /** Number of the last decision it knew of */
+  after_seq: number | null;
+  /** The SHA-256 under which plan_inputs keeps all it saw */
+  input_digest: string | null;
+  /** Size of what it saw, as kept, in bytes */
+  input_bytes: number | null;
+  /** How far it has come: the stage, and done of how many */
+  progress: Record<string, unknown>;
+  /** How many workloads it planned */
+  workloads: number | null;
+  /** At how many data centres */
+  sites: number | null;
+  /** What the plan costs, by the weights of the agents; wear and delay too [GBP] */
+  cost_gbp: number | null;
+  /** No plan can cost less than this [GBP] */
+  bound_gbp: number | null;
+  /** Cost less bound, as a share of the bound */
+  gap: number | null;
+  /** The same without what no plan can change: running work, and workloads without any option */
+  gap_of_choice: number | null;
+  /** Facility energy that it leaves room for [MWh] */
+  spare_mwh: number | null;
+  /** SHA-256 of the canonical JSON that plan_results keeps of it */
+  result_digest: string | null;
+  /** Size of that JSON in bytes */
+  result_bytes: number | null;
+  /** Why it failed, or was given up */
+  error: string | null;
+  /** Under `quantities`: which of carbon, price, stress were */
+  simulated: Record<string, unknown>;
+  /** True when Pylon generated the object; it exists nowhere else */
+  is_simulated: boolean;
+  /** When the row was created */
+  created_at: string;
+  /** When the row last changed */
+  updated_at: string;
+}
+
 /** Every object type by its name. */
 export interface ObjectTypes {
   Operator: Operator;
@@ -540,6 +614,7 @@ export interface ObjectTypes {
   AgentState: AgentState;
   OrchestrationDecision: OrchestrationDecision;
   LoadLimit: LoadLimit;
+  Plan: Plan;
 }
 
 /** The name of a link between two objects. */
@@ -556,5 +631,6 @@ export type LinkName =
   | "OPERATED_BY"
   | "ORIGINATED_AT"
   | "PAID_BY"
+  | "PLANNED_BY"
   | "STATE_OF"
   | "SUBMITTED_BY";

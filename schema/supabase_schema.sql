@@ -7,10 +7,10 @@ declare
 begin
     if to_regclass('supabase_migrations.schema_migrations') is not null then
         execute 'select count(*) from supabase_migrations.schema_migrations where version = any ($1)'
-            into applied using array['20261122090000', '20261122140000', '20261122180000'];
+            into applied using array['20261122090000', '20261122140000', '20261122180000', '20261122210000', '20261122220000'];
     end if;
-    if applied not in (0, 3) then
-        raise exception 'this database has % of Pylon''s 3 migrations', applied
+    if applied not in (0, 5) then
+        raise exception 'this database has % of Pylon''s 5 migrations', applied
             using hint = 'Run `pylon db migrate` or `supabase db push` to apply the rest.';
     end if;
     if applied = 0 and to_regclass('public.grid_signals') is not null then
@@ -100,6 +100,12 @@ end $$;
 do $$ begin
     if to_regtype('public.operator_type') is null then
         create type public.operator_type as enum ('COMPUTE_OPERATOR', 'GRID_OPERATOR', 'STORAGE_OPERATOR', 'AGGREGATOR');
+    end if;
+end $$;
+
+do $$ begin
+    if to_regtype('public.plan_status') is null then
+        create type public.plan_status as enum ('QUEUED', 'RUNNING', 'SUCCEEDED', 'FAILED', 'ABANDONED');
     end if;
 end $$;
 
@@ -534,6 +540,7 @@ create table if not exists public.regional_grid_signals (
     region_id uuid not null,
     "timestamp" timestamptz not null,
     carbon_intensity_forecast integer,
+    carbon_intensity_upper integer,
     carbon_intensity_actual integer,
     carbon_index varchar(20),
     carbon_index_computed varchar(20),
@@ -542,6 +549,7 @@ create table if not exists public.regional_grid_signals (
     constraint regional_grid_signals_pkey primary key (id),
     constraint regional_grid_signals_region_id_timestamp_key unique (region_id, "timestamp"),
     constraint regional_grid_signals_carbon_intensity_forecast_range check (carbon_intensity_forecast >= 0),
+    constraint regional_grid_signals_carbon_intensity_upper_range check (carbon_intensity_upper >= 0),
     constraint regional_grid_signals_carbon_intensity_actual_range check (carbon_intensity_actual >= 0),
     constraint regional_grid_signals_region_id_fkey foreign key (region_id) references public.regions (id) on delete restrict
 );
@@ -550,12 +558,93 @@ comment on column public.regional_grid_signals.id is 'Primary key';
 comment on column public.regional_grid_signals.region_id is 'The region''s id (a UUID here; the API''s number is regions.region_id)';
 comment on column public.regional_grid_signals."timestamp" is 'Start of the half hour, UTC';
 comment on column public.regional_grid_signals.carbon_intensity_forecast is 'Forecast carbon intensity; 0 is legal in a region [gCO2/kWh]';
+comment on column public.regional_grid_signals.carbon_intensity_upper is 'What caps are held against: 90 % quantile of Pylon''s own forecast; null on others [gCO2/kWh]';
 comment on column public.regional_grid_signals.carbon_intensity_actual is 'Actual carbon intensity, where a source gives one [gCO2/kWh]';
 comment on column public.regional_grid_signals.carbon_index is 'The source''s own word';
 comment on column public.regional_grid_signals.carbon_index_computed is 'The same word computed from the value and the year''s bands';
 comment on column public.regional_grid_signals.data_source is 'Source of the row; `simulated` when simulated';
 comment on column public.regional_grid_signals.fetched_at is 'When the value now stored was retrieved';
 create index if not exists regional_grid_signals_timestamp_idx on public.regional_grid_signals ("timestamp");
+
+create table if not exists public.plans (
+    id uuid not null default gen_random_uuid(),
+    plan_id varchar(100) not null,
+    operator_id uuid not null,
+    status public.plan_status not null default 'QUEUED',
+    trigger varchar(100) not null,
+    requested_at timestamptz not null,
+    started_at timestamptz,
+    finished_at timestamptz,
+    as_of timestamptz,
+    starts_at timestamptz,
+    half_hours integer,
+    run_id uuid,
+    after_seq bigint,
+    input_digest varchar(64),
+    input_bytes integer,
+    progress jsonb not null default '{}',
+    workloads integer,
+    sites integer,
+    cost_gbp numeric(14,4),
+    bound_gbp numeric(14,4),
+    gap numeric(14,6),
+    gap_of_choice numeric(14,6),
+    spare_mwh numeric(10,2),
+    result_digest varchar(64),
+    result_bytes integer,
+    error text,
+    simulated jsonb not null default '{}',
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now(),
+    constraint plans_pkey primary key (id),
+    constraint plans_operator_id_id_key unique (operator_id, id),
+    constraint plans_operator_id_plan_id_key unique (operator_id, plan_id),
+    constraint plans_half_hours_range check (half_hours >= 0),
+    constraint plans_after_seq_range check (after_seq >= 0),
+    constraint plans_input_bytes_range check (input_bytes >= 0),
+    constraint plans_workloads_range check (workloads >= 0),
+    constraint plans_sites_range check (sites >= 0),
+    constraint plans_spare_mwh_range check (spare_mwh >= 0),
+    constraint plans_result_bytes_range check (result_bytes >= 0),
+    constraint plans_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint plans_run_id_fkey foreign key (run_id) references public.pipeline_runs (id) on delete restrict
+);
+comment on table public.plans is 'One plan of a whole fleet, from when it was asked for until it ended; agents carry the last good one out.';
+comment on column public.plans.id is 'Primary key';
+comment on column public.plans.plan_id is 'External id of the plan, P-000001 onwards; unique per operator';
+comment on column public.plans.operator_id is 'The operator the row belongs to';
+comment on column public.plans.status is 'How it stands';
+comment on column public.plans.trigger is 'What asked for it: a command, a client, a pipeline run, arrivals';
+comment on column public.plans.requested_at is 'When it was asked for';
+comment on column public.plans.started_at is 'When work on it began';
+comment on column public.plans.finished_at is 'When it ended, well or not';
+comment on column public.plans.as_of is 'The moment at which the fleet was read for it';
+comment on column public.plans.starts_at is 'Start of its first half hour';
+comment on column public.plans.half_hours is 'How many half hours it covers';
+comment on column public.plans.run_id is 'The last committed pipeline run it saw';
+comment on column public.plans.after_seq is 'Number of the last decision it knew of';
+comment on column public.plans.input_digest is 'The SHA-256 under which plan_inputs keeps all it saw';
+comment on column public.plans.input_bytes is 'Size of what it saw, as kept, in bytes';
+comment on column public.plans.progress is 'How far it has come: the stage, and done of how many';
+comment on column public.plans.workloads is 'How many workloads it planned';
+comment on column public.plans.sites is 'At how many data centres';
+comment on column public.plans.cost_gbp is 'What the plan costs, by the weights of the agents; wear and delay too [GBP]';
+comment on column public.plans.bound_gbp is 'No plan can cost less than this [GBP]';
+comment on column public.plans.gap is 'Cost less bound, as a share of the bound';
+comment on column public.plans.gap_of_choice is 'The same without what no plan can change: running work, and workloads without any option';
+comment on column public.plans.spare_mwh is 'Facility energy that it leaves room for [MWh]';
+comment on column public.plans.result_digest is 'SHA-256 of the canonical JSON that plan_results keeps of it';
+comment on column public.plans.result_bytes is 'Size of that JSON in bytes';
+comment on column public.plans.error is 'Why it failed, or was given up';
+comment on column public.plans.simulated is 'Under `quantities`: which of carbon, price, stress were';
+comment on column public.plans.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.plans.created_at is 'When the row was created';
+comment on column public.plans.updated_at is 'When the row last changed';
+create unique index if not exists plans_operator_id_idx on public.plans (operator_id) where status in ('QUEUED', 'RUNNING');
+create index if not exists plans_operator_id_requested_at_idx on public.plans (operator_id, requested_at desc);
+create index if not exists plans_run_id_idx on public.plans (run_id);
+create or replace trigger touch_updated_at before update on public.plans for each row execute function private.touch_updated_at();
 
 create table if not exists public.agent_states (
     id uuid not null default gen_random_uuid(),
@@ -578,97 +667,6 @@ comment on column public.agent_states.state_data is 'Full state at that moment';
 comment on column public.agent_states.triggered_by is 'What caused the change';
 comment on column public.agent_states.recorded_at is 'When the row was created';
 create index if not exists agent_states_operator_id_agent_id_recorded_at_idx on public.agent_states (operator_id, agent_id, recorded_at desc);
-
-create table if not exists public.compute_workloads (
-    id uuid not null default gen_random_uuid(),
-    job_id varchar(100) not null,
-    operator_id uuid not null,
-    host_dc_id uuid,
-    origin_dc_id uuid,
-    workload_type public.workload_type not null,
-    urgency public.workload_urgency not null default 'MEDIUM',
-    required_gpu_mins integer,
-    required_cpu_cores integer,
-    required_memory_gb integer,
-    estimated_energy_kwh numeric(14,2),
-    duration_mins integer not null,
-    power_kw numeric(12,3) not null,
-    interruptible boolean not null default false,
-    carbon_cap_gco2 integer,
-    max_price_gbp numeric(14,4),
-    deadline timestamptz,
-    deferral_window_mins integer,
-    allowed_region_ids integer[],
-    migration_cost_gbp numeric(14,4) not null default 0,
-    value_gbp numeric(14,4),
-    scheduled_start timestamptz,
-    plan_id uuid,
-    status public.workload_status not null default 'PENDING',
-    status_reason text,
-    actual_energy_kwh numeric(14,2),
-    actual_carbon_gco2 numeric(16,2),
-    actual_cost_gbp numeric(14,4),
-    is_simulated boolean not null default false,
-    created_at timestamptz not null default now(),
-    started_at timestamptz,
-    completed_at timestamptz,
-    constraint compute_workloads_pkey primary key (id),
-    constraint compute_workloads_operator_id_id_key unique (operator_id, id),
-    constraint compute_workloads_operator_id_job_id_key unique (operator_id, job_id),
-    constraint compute_workloads_required_gpu_mins_range check (required_gpu_mins >= 0),
-    constraint compute_workloads_required_cpu_cores_range check (required_cpu_cores >= 0),
-    constraint compute_workloads_required_memory_gb_range check (required_memory_gb >= 0),
-    constraint compute_workloads_estimated_energy_kwh_range check (estimated_energy_kwh >= 0),
-    constraint compute_workloads_duration_mins_range check (duration_mins > 0),
-    constraint compute_workloads_power_kw_range check (power_kw >= 0),
-    constraint compute_workloads_carbon_cap_gco2_range check (carbon_cap_gco2 >= 0),
-    constraint compute_workloads_max_price_gbp_range check (max_price_gbp >= 0),
-    constraint compute_workloads_deferral_window_mins_range check (deferral_window_mins >= 0),
-    constraint compute_workloads_migration_cost_gbp_range check (migration_cost_gbp >= 0),
-    constraint compute_workloads_value_gbp_range check (value_gbp >= 0),
-    constraint compute_workloads_actual_energy_kwh_range check (actual_energy_kwh >= 0),
-    constraint compute_workloads_actual_carbon_gco2_range check (actual_carbon_gco2 >= 0),
-    constraint compute_workloads_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
-    constraint compute_workloads_host_dc_id_fkey foreign key (operator_id, host_dc_id) references public.data_centres (operator_id, id) on delete restrict,
-    constraint compute_workloads_origin_dc_id_fkey foreign key (operator_id, origin_dc_id) references public.data_centres (operator_id, id) on delete restrict
-);
-comment on table public.compute_workloads is 'A job: what it needs, what limits it, where it stands, and what it used in the end.';
-comment on column public.compute_workloads.id is 'Primary key';
-comment on column public.compute_workloads.job_id is 'The operator''s own id for the job; unique per operator';
-comment on column public.compute_workloads.operator_id is 'The operator the job belongs to';
-comment on column public.compute_workloads.host_dc_id is 'Where the job runs or is to run';
-comment on column public.compute_workloads.origin_dc_id is 'Where the job would run if nobody moved it: the baseline''s place';
-comment on column public.compute_workloads.workload_type is 'Kind of compute';
-comment on column public.compute_workloads.urgency is 'How much the job minds waiting';
-comment on column public.compute_workloads.required_gpu_mins is 'GPU minutes required [GPU min]';
-comment on column public.compute_workloads.required_cpu_cores is 'CPU cores required';
-comment on column public.compute_workloads.required_memory_gb is 'Memory required [GB]';
-comment on column public.compute_workloads.estimated_energy_kwh is 'IT energy the job is expected to use [kWh]';
-comment on column public.compute_workloads.duration_mins is 'How long the job runs [min]';
-comment on column public.compute_workloads.power_kw is 'IT power while running; estimated_energy_kwh / duration when not given [kW]';
-comment on column public.compute_workloads.interruptible is 'Whether the job may be paused and resumed';
-comment on column public.compute_workloads.carbon_cap_gco2 is 'Cap on the job''s energy-weighted mean carbon intensity [gCO2/kWh]';
-comment on column public.compute_workloads.max_price_gbp is 'Cap on the job''s total energy cost [GBP]';
-comment on column public.compute_workloads.deadline is 'Must complete by';
-comment on column public.compute_workloads.deferral_window_mins is 'How long after arrival the job may start [min]';
-comment on column public.compute_workloads.allowed_region_ids is 'Regions (the API''s numbers) the job may run in; null means anywhere';
-comment on column public.compute_workloads.migration_cost_gbp is 'Cost of running anywhere but at the origin [GBP]';
-comment on column public.compute_workloads.value_gbp is 'Value of the compute, lost if never run [GBP]';
-comment on column public.compute_workloads.scheduled_start is 'When the job is to start';
-comment on column public.compute_workloads.plan_id is 'The plan that placed the job';
-comment on column public.compute_workloads.status is 'Where the job is in its life';
-comment on column public.compute_workloads.status_reason is 'Why it has this status, where whoever gave it said so';
-comment on column public.compute_workloads.actual_energy_kwh is 'IT energy used [kWh]';
-comment on column public.compute_workloads.actual_carbon_gco2 is 'Carbon emitted [gCO2]';
-comment on column public.compute_workloads.actual_cost_gbp is 'Energy cost [GBP]';
-comment on column public.compute_workloads.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
-comment on column public.compute_workloads.created_at is 'When the row was created';
-comment on column public.compute_workloads.started_at is 'When the job started';
-comment on column public.compute_workloads.completed_at is 'When the job ended';
-create index if not exists compute_workloads_operator_id_created_at_idx on public.compute_workloads (operator_id, created_at desc);
-create index if not exists compute_workloads_operator_id_status_deadline_idx on public.compute_workloads (operator_id, status, deadline);
-create index if not exists compute_workloads_operator_id_host_dc_id_idx on public.compute_workloads (operator_id, host_dc_id);
-create index if not exists compute_workloads_operator_id_origin_dc_id_idx on public.compute_workloads (operator_id, origin_dc_id);
 
 create table if not exists public.storage_assets (
     id uuid not null default gen_random_uuid(),
@@ -751,25 +749,117 @@ comment on column public.generation_mix.fuel_type is 'Fuel';
 comment on column public.generation_mix.percentage is 'Share of generation, 0.00 to 100.00 [%]';
 comment on column public.generation_mix.fetched_at is 'When the value now stored was retrieved';
 
-create table if not exists public.workload_consumption (
+create table if not exists public.compute_workloads (
+    id uuid not null default gen_random_uuid(),
+    job_id varchar(100) not null,
     operator_id uuid not null,
-    workload_id uuid not null,
-    grid_signal_id uuid not null,
-    energy_kwh numeric(14,2) not null,
-    recorded_at timestamptz not null default now(),
-    constraint workload_consumption_pkey primary key (operator_id, workload_id, grid_signal_id),
-    constraint workload_consumption_energy_kwh_range check (energy_kwh >= 0),
-    constraint workload_consumption_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
-    constraint workload_consumption_workload_id_fkey foreign key (operator_id, workload_id) references public.compute_workloads (operator_id, id) on delete cascade,
-    constraint workload_consumption_grid_signal_id_fkey foreign key (grid_signal_id) references public.grid_signals (id) on delete restrict
+    host_dc_id uuid,
+    origin_dc_id uuid,
+    workload_type public.workload_type not null,
+    urgency public.workload_urgency not null default 'MEDIUM',
+    required_gpu_mins integer,
+    required_cpu_cores integer,
+    required_memory_gb integer,
+    estimated_energy_kwh numeric(14,2),
+    duration_mins integer not null,
+    power_kw numeric(12,3) not null,
+    interruptible boolean not null default false,
+    carbon_cap_gco2 integer,
+    max_price_gbp numeric(14,4),
+    deadline timestamptz,
+    deferral_window_mins integer,
+    allowed_region_ids integer[],
+    migration_cost_gbp numeric(14,4) not null default 0,
+    value_gbp numeric(14,4),
+    scheduled_start timestamptz,
+    plan_id uuid,
+    status public.workload_status not null default 'PENDING',
+    status_reason text,
+    actual_energy_kwh numeric(14,2),
+    actual_carbon_gco2 numeric(16,2),
+    actual_cost_gbp numeric(14,4),
+    is_simulated boolean not null default false,
+    created_at timestamptz not null default now(),
+    started_at timestamptz,
+    completed_at timestamptz,
+    constraint compute_workloads_pkey primary key (id),
+    constraint compute_workloads_operator_id_id_key unique (operator_id, id),
+    constraint compute_workloads_operator_id_job_id_key unique (operator_id, job_id),
+    constraint compute_workloads_required_gpu_mins_range check (required_gpu_mins >= 0),
+    constraint compute_workloads_required_cpu_cores_range check (required_cpu_cores >= 0),
+    constraint compute_workloads_required_memory_gb_range check (required_memory_gb >= 0),
+    constraint compute_workloads_estimated_energy_kwh_range check (estimated_energy_kwh >= 0),
+    constraint compute_workloads_duration_mins_range check (duration_mins > 0),
+    constraint compute_workloads_power_kw_range check (power_kw >= 0),
+    constraint compute_workloads_carbon_cap_gco2_range check (carbon_cap_gco2 >= 0),
+    constraint compute_workloads_max_price_gbp_range check (max_price_gbp >= 0),
+    constraint compute_workloads_deferral_window_mins_range check (deferral_window_mins >= 0),
+    constraint compute_workloads_migration_cost_gbp_range check (migration_cost_gbp >= 0),
+    constraint compute_workloads_value_gbp_range check (value_gbp >= 0),
+    constraint compute_workloads_actual_energy_kwh_range check (actual_energy_kwh >= 0),
+    constraint compute_workloads_actual_carbon_gco2_range check (actual_carbon_gco2 >= 0),
+    constraint compute_workloads_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint compute_workloads_host_dc_id_fkey foreign key (operator_id, host_dc_id) references public.data_centres (operator_id, id) on delete restrict,
+    constraint compute_workloads_origin_dc_id_fkey foreign key (operator_id, origin_dc_id) references public.data_centres (operator_id, id) on delete restrict,
+    constraint compute_workloads_plan_id_fkey foreign key (operator_id, plan_id) references public.plans (operator_id, id) on delete restrict
 );
-comment on table public.workload_consumption is 'The energy one workload drew in one half hour: the link CONSUMED.';
-comment on column public.workload_consumption.operator_id is 'The operator the row belongs to';
-comment on column public.workload_consumption.workload_id is 'The workload that drew the energy';
-comment on column public.workload_consumption.grid_signal_id is 'The half hour it was drawn in';
-comment on column public.workload_consumption.energy_kwh is 'Facility energy drawn in the half hour [kWh]';
-comment on column public.workload_consumption.recorded_at is 'When the row was created';
-create index if not exists workload_consumption_grid_signal_id_idx on public.workload_consumption (grid_signal_id);
+comment on table public.compute_workloads is 'A job: what it needs, what limits it, where it stands, and what it used in the end.';
+comment on column public.compute_workloads.id is 'Primary key';
+comment on column public.compute_workloads.job_id is 'The operator''s own id for the job; unique per operator';
+comment on column public.compute_workloads.operator_id is 'The operator the job belongs to';
+comment on column public.compute_workloads.host_dc_id is 'Where the job runs or is to run';
+comment on column public.compute_workloads.origin_dc_id is 'Where the job would run if nobody moved it: the baseline''s place';
+comment on column public.compute_workloads.workload_type is 'Kind of compute';
+comment on column public.compute_workloads.urgency is 'How much the job minds waiting';
+comment on column public.compute_workloads.required_gpu_mins is 'GPU minutes required [GPU min]';
+comment on column public.compute_workloads.required_cpu_cores is 'CPU cores required';
+comment on column public.compute_workloads.required_memory_gb is 'Memory required [GB]';
+comment on column public.compute_workloads.estimated_energy_kwh is 'IT energy the job is expected to use [kWh]';
+comment on column public.compute_workloads.duration_mins is 'How long the job runs [min]';
+comment on column public.compute_workloads.power_kw is 'IT power while running; estimated_energy_kwh / duration when not given [kW]';
+comment on column public.compute_workloads.interruptible is 'Whether the job may be paused and resumed';
+comment on column public.compute_workloads.carbon_cap_gco2 is 'Cap on the job''s energy-weighted mean carbon intensity [gCO2/kWh]';
+comment on column public.compute_workloads.max_price_gbp is 'Cap on the job''s total energy cost [GBP]';
+comment on column public.compute_workloads.deadline is 'Must complete by';
+comment on column public.compute_workloads.deferral_window_mins is 'How long after arrival the job may start [min]';
+comment on column public.compute_workloads.allowed_region_ids is 'Regions (the API''s numbers) the job may run in; null means anywhere';
+comment on column public.compute_workloads.migration_cost_gbp is 'Cost of running anywhere but at the origin [GBP]';
+comment on column public.compute_workloads.value_gbp is 'Value of the compute, lost if never run [GBP]';
+comment on column public.compute_workloads.scheduled_start is 'When the job is to start';
+comment on column public.compute_workloads.plan_id is 'The plan that placed the job';
+comment on column public.compute_workloads.status is 'Where the job is in its life';
+comment on column public.compute_workloads.status_reason is 'Why it has this status, where whoever gave it said so';
+comment on column public.compute_workloads.actual_energy_kwh is 'IT energy used [kWh]';
+comment on column public.compute_workloads.actual_carbon_gco2 is 'Carbon emitted [gCO2]';
+comment on column public.compute_workloads.actual_cost_gbp is 'Energy cost [GBP]';
+comment on column public.compute_workloads.is_simulated is 'True when Pylon generated the object; it exists nowhere else';
+comment on column public.compute_workloads.created_at is 'When the row was created';
+comment on column public.compute_workloads.started_at is 'When the job started';
+comment on column public.compute_workloads.completed_at is 'When the job ended';
+create index if not exists compute_workloads_operator_id_created_at_idx on public.compute_workloads (operator_id, created_at desc);
+create index if not exists compute_workloads_operator_id_status_deadline_idx on public.compute_workloads (operator_id, status, deadline);
+create index if not exists compute_workloads_operator_id_host_dc_id_idx on public.compute_workloads (operator_id, host_dc_id);
+create index if not exists compute_workloads_operator_id_origin_dc_id_idx on public.compute_workloads (operator_id, origin_dc_id);
+create index if not exists compute_workloads_operator_id_plan_id_idx on public.compute_workloads (operator_id, plan_id);
+
+create table if not exists public.plan_results (
+    operator_id uuid not null,
+    plan_id uuid not null,
+    content text not null,
+    created_at timestamptz not null default now(),
+    constraint plan_results_pkey primary key (operator_id, plan_id),
+    constraint plan_results_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint plan_results_plan_id_fkey foreign key (operator_id, plan_id) references public.plans (operator_id, id) on delete restrict
+);
+comment on table public.plan_results is 'All that a plan came to: where and when each workload runs, prices, limits and what storage does.';
+comment on column public.plan_results.operator_id is 'The operator the row belongs to';
+comment on column public.plan_results.plan_id is 'The plan';
+comment on column public.plan_results.content is 'Canonical JSON, of which plans.result_digest is the hash';
+comment on column public.plan_results.created_at is 'When the row was created';
+create or replace trigger refuse_change before update or delete on public.plan_results for each row execute function private.refuse_change();
+create or replace trigger refuse_statement before update or delete or truncate on public.plan_results for each statement execute function private.refuse_change();
+alter table public.plan_results enable always trigger refuse_change;
+alter table public.plan_results enable always trigger refuse_statement;
 
 create table if not exists public.orchestration_decisions (
     id uuid not null default gen_random_uuid(),
@@ -857,6 +947,26 @@ create or replace trigger refuse_change before update or delete on public.orches
 create or replace trigger refuse_statement before update or delete or truncate on public.orchestration_decisions for each statement execute function private.refuse_change();
 alter table public.orchestration_decisions enable always trigger refuse_change;
 alter table public.orchestration_decisions enable always trigger refuse_statement;
+
+create table if not exists public.workload_consumption (
+    operator_id uuid not null,
+    workload_id uuid not null,
+    grid_signal_id uuid not null,
+    energy_kwh numeric(14,2) not null,
+    recorded_at timestamptz not null default now(),
+    constraint workload_consumption_pkey primary key (operator_id, workload_id, grid_signal_id),
+    constraint workload_consumption_energy_kwh_range check (energy_kwh >= 0),
+    constraint workload_consumption_operator_id_fkey foreign key (operator_id) references public.operators (id) on delete restrict,
+    constraint workload_consumption_workload_id_fkey foreign key (operator_id, workload_id) references public.compute_workloads (operator_id, id) on delete cascade,
+    constraint workload_consumption_grid_signal_id_fkey foreign key (grid_signal_id) references public.grid_signals (id) on delete restrict
+);
+comment on table public.workload_consumption is 'The energy one workload drew in one half hour: the link CONSUMED.';
+comment on column public.workload_consumption.operator_id is 'The operator the row belongs to';
+comment on column public.workload_consumption.workload_id is 'The workload that drew the energy';
+comment on column public.workload_consumption.grid_signal_id is 'The half hour it was drawn in';
+comment on column public.workload_consumption.energy_kwh is 'Facility energy drawn in the half hour [kWh]';
+comment on column public.workload_consumption.recorded_at is 'When the row was created';
+create index if not exists workload_consumption_grid_signal_id_idx on public.workload_consumption (grid_signal_id);
 
 create table if not exists public.decision_outcomes (
     operator_id uuid not null,
@@ -1147,8 +1257,8 @@ select jsonb_build_object(
     'mix_written', (select count(*) from mix_written) + (select count(*) from mix_removed))
 $$;
 
--- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_index,
--- carbon_index_computed, mix}; all from p_source.
+-- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_intensity_upper,
+-- carbon_index, carbon_index_computed, mix}; all from p_source.
 create or replace function public.ingest_regional(p_rows jsonb, p_source text, p_ranks jsonb, p_now timestamptz)
 returns jsonb
 language sql set search_path = '' as $$
@@ -1156,7 +1266,7 @@ with incoming as materialized (
     select r.id as region_uuid, x.*
     from jsonb_to_recordset(p_rows) as x(
         region_id integer, "timestamp" timestamptz, carbon_intensity_forecast integer,
-        carbon_index text, carbon_index_computed text, mix jsonb)
+        carbon_intensity_upper integer, carbon_index text, carbon_index_computed text, mix jsonb)
     join public.regions r on r.region_id = x.region_id
 ), accepted as materialized (
     select i.*, coalesce(s.id, gen_random_uuid()) as id, s.id as stored_id, s as stored
@@ -1167,18 +1277,19 @@ with incoming as materialized (
        or coalesce((p_ranks ->> p_source)::integer, 10) >= coalesce((p_ranks ->> s.data_source)::integer, 10)
 ), written as (
     insert into public.regional_grid_signals as g (
-        id, region_id, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, data_source,
-        fetched_at)
-    select id, region_uuid, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, p_source,
-        p_now
+        id, region_id, "timestamp", carbon_intensity_forecast, carbon_intensity_upper, carbon_index,
+        carbon_index_computed, data_source, fetched_at)
+    select id, region_uuid, "timestamp", carbon_intensity_forecast, carbon_intensity_upper, carbon_index,
+        carbon_index_computed, p_source, p_now
     from accepted a
     where a.stored_id is null or (
-        a.carbon_intensity_forecast, a.carbon_index, a.carbon_index_computed, p_source
+        a.carbon_intensity_forecast, a.carbon_intensity_upper, a.carbon_index, a.carbon_index_computed, p_source
     ) is distinct from (
-        (a.stored).carbon_intensity_forecast, (a.stored).carbon_index, (a.stored).carbon_index_computed,
-        (a.stored).data_source)
+        (a.stored).carbon_intensity_forecast, (a.stored).carbon_intensity_upper, (a.stored).carbon_index,
+        (a.stored).carbon_index_computed, (a.stored).data_source)
     on conflict (region_id, "timestamp") do update set
         carbon_intensity_forecast = excluded.carbon_intensity_forecast,
+        carbon_intensity_upper = excluded.carbon_intensity_upper,
         carbon_index = excluded.carbon_index,
         carbon_index_computed = excluded.carbon_index_computed,
         data_source = excluded.data_source,
@@ -1482,6 +1593,14 @@ create policy ingest_rows on public.regional_grid_signals for all to pylon_inges
 grant select on public.regional_grid_signals to anon, authenticated, service_role, pylon_actor, pylon_catalog;
 grant select, insert, update, delete on public.regional_grid_signals to pylon_ingest;
 
+alter table public.plans enable row level security;
+alter table public.plans force row level security;
+revoke all on public.plans from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.plans;
+create policy tenant_rows on public.plans for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.plans to authenticated, service_role;
+grant select, insert, update, delete on public.plans to pylon_actor;
+
 alter table public.agent_states enable row level security;
 alter table public.agent_states force row level security;
 revoke all on public.agent_states from public, anon, authenticated, service_role;
@@ -1489,14 +1608,6 @@ drop policy if exists tenant_rows on public.agent_states;
 create policy tenant_rows on public.agent_states for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.agent_states to authenticated, service_role;
 grant select, insert, update, delete on public.agent_states to pylon_actor;
-
-alter table public.compute_workloads enable row level security;
-alter table public.compute_workloads force row level security;
-revoke all on public.compute_workloads from public, anon, authenticated, service_role;
-drop policy if exists tenant_rows on public.compute_workloads;
-create policy tenant_rows on public.compute_workloads for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
-grant select on public.compute_workloads to authenticated, service_role;
-grant select, insert, update, delete on public.compute_workloads to pylon_actor;
 
 alter table public.storage_assets enable row level security;
 alter table public.storage_assets force row level security;
@@ -1516,13 +1627,21 @@ create policy ingest_rows on public.generation_mix for all to pylon_ingest using
 grant select on public.generation_mix to anon, authenticated, service_role, pylon_actor, pylon_catalog;
 grant select, insert, update, delete on public.generation_mix to pylon_ingest;
 
-alter table public.workload_consumption enable row level security;
-alter table public.workload_consumption force row level security;
-revoke all on public.workload_consumption from public, anon, authenticated, service_role;
-drop policy if exists tenant_rows on public.workload_consumption;
-create policy tenant_rows on public.workload_consumption for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
-grant select on public.workload_consumption to authenticated, service_role;
-grant select, insert, update, delete on public.workload_consumption to pylon_actor;
+alter table public.compute_workloads enable row level security;
+alter table public.compute_workloads force row level security;
+revoke all on public.compute_workloads from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.compute_workloads;
+create policy tenant_rows on public.compute_workloads for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.compute_workloads to authenticated, service_role;
+grant select, insert, update, delete on public.compute_workloads to pylon_actor;
+
+alter table public.plan_results enable row level security;
+alter table public.plan_results force row level security;
+revoke all on public.plan_results from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.plan_results;
+create policy tenant_rows on public.plan_results for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.plan_results to authenticated, service_role;
+grant select, insert on public.plan_results to pylon_actor;
 
 alter table public.orchestration_decisions enable row level security;
 alter table public.orchestration_decisions force row level security;
@@ -1531,6 +1650,14 @@ drop policy if exists tenant_rows on public.orchestration_decisions;
 create policy tenant_rows on public.orchestration_decisions for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
 grant select on public.orchestration_decisions to authenticated, service_role;
 grant select, insert on public.orchestration_decisions to pylon_actor;
+
+alter table public.workload_consumption enable row level security;
+alter table public.workload_consumption force row level security;
+revoke all on public.workload_consumption from public, anon, authenticated, service_role;
+drop policy if exists tenant_rows on public.workload_consumption;
+create policy tenant_rows on public.workload_consumption for all to authenticated, pylon_actor using (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid)) with check (operator_id = (select (nullif((select current_setting('request.jwt.claims', true)), '')::jsonb #>> '{app_metadata,operator_id}')::uuid));
+grant select on public.workload_consumption to authenticated, service_role;
+grant select, insert, update, delete on public.workload_consumption to pylon_actor;
 
 alter table public.decision_outcomes enable row level security;
 alter table public.decision_outcomes force row level security;
@@ -1774,6 +1901,23 @@ create or replace trigger touch_revision after insert or update or delete on pub
 create or replace trigger touch_revision after insert or update or delete on public.tariff_rates
     for each statement execute function private.touch_revision();
 
+-- A plan is written while it is worked on. Once it has ended nobody changes it: agents carried it out as it was, and
+-- replay compares with it.
+
+create or replace function private.refuse_change_of_plan() returns trigger
+language plpgsql set search_path = '' as $$
+begin
+    raise exception 'plan % has ended as %: % is refused for every role', old.plan_id, old.status, tg_op
+        using errcode = 'insufficient_privilege',
+              hint = 'Ask for a new plan.';
+end
+$$;
+
+create or replace trigger refuse_change_of_plan before update or delete on public.plans
+    for each row when (old.status in ('SUCCEEDED', 'FAILED', 'ABANDONED'))
+    execute function private.refuse_change_of_plan();
+alter table public.plans enable always trigger refuse_change_of_plan;
+
 create schema if not exists supabase_migrations;
 create table if not exists supabase_migrations.schema_migrations (
     version text not null primary key,
@@ -1783,7 +1927,9 @@ create table if not exists supabase_migrations.schema_migrations (
 insert into supabase_migrations.schema_migrations (version, name) values
     ('20261122090000', 'backbone'),
     ('20261122140000', 'every_source'),
-    ('20261122180000', 'deciding')
+    ('20261122180000', 'deciding'),
+    ('20261122210000', 'plans'),
+    ('20261122220000', 'forecasts')
 on conflict (version) do nothing;
 
 commit;

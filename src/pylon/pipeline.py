@@ -18,8 +18,9 @@ from pylon.ontology.enums import RunStatus
 from pylon.services import ingest, synthesise
 from pylon.services.ask_sources import Asked, Progress, ask_sources, silent, source_report
 from pylon.services.check_quality import Checked, check_quality
+from pylon.services.forecast_signals import forecast_signals
 from pylon.services.reach_back import BEHIND
-from pylon.services.reports import Outcome, RunReport, SourceReport, SyntheticReport
+from pylon.services.reports import ForecastReport, Outcome, RunReport, SourceReport, SyntheticReport
 from pylon.services.score_stress import score_stress
 from pylon.settings import Settings
 from pylon.sources import feed
@@ -73,7 +74,7 @@ def run(database: Database, settings: Settings, this: Run, sources: Sequence[Sou
             last = {source.name: source for source in before.sources} if before else {}
             created = _fleet(database, settings, this)
             asked = _ask(settings, this, known, last)
-            report = _store(database, this, asked, feed.ranks(known), last, began)
+            report = _store(database, settings, this, asked, feed.ranks(known), last, began)
         except Exception as error:
             _fail(database, this, error if isinstance(error, PylonError) else PylonError(repr(error)))
             raise
@@ -123,21 +124,23 @@ def _ask(settings: Settings, this: Run, sources: Sequence[Source], last: Mapping
 
 def _store(
     database: Database,
+    settings: Settings,
     this: Run,
     asked: Sequence[Asked],
     ranks: Mapping[str, int],
     last: Mapping[str, SourceReport],
     began: datetime,
 ) -> RunReport:
-    """Store every batch, the stress and the report in one transaction: a run is seen whole or not at all."""
+    """Store batches, forecasts, stress and the report in one transaction: a run is seen whole or not at all."""
     with database.as_ingest() as transaction:
         leases.hold(transaction, LEASE, this.run_id, this.clock())
         # Values count as known from when they are stored, not from when the sources began to be asked.
         known_at = this.now + max(this.clock() - began, timedelta(0))
         start = min((one.asked_from for one in asked if one.asked_from), default=this.start)
         checked, stored = _store_batches(transaction, this, asked, ranks, known_at)
-        # Where nothing has come there is nothing new to score.
-        stress = _stress(transaction, this, start, known_at) if stored else ingest.Stored(0, 0, 0)
+        forecasts = _forecast(transaction, settings, this, ranks, known_at)
+        has_news = stored or forecasts.rows_written
+        stress = _stress(transaction, this, start, known_at) if has_news else ingest.Stored(0, 0, 0)
         ingest.refresh_centres(transaction, this.now)
         report = RunReport(
             run_id=this.run_id,
@@ -148,18 +151,18 @@ def _store(
             as_of=this.now,
             asked_from=start,
             sources=_source_reports(this, asked, checked, stored, last),
-            vintages_written=stress.vintages + sum(done.vintages for done in stored.values()),
+            vintages_written=sum(done.vintages for done in (*stored.values(), stress)) + forecasts.vintages_written,
             flags_written=checked.flags_written,
             stress_written=stress.written,
+            forecasts=forecasts,
         )
-        transaction.run(
-            "finish_run",
-            id=this.run_id,
-            status=report.status,
-            now=report.finished_at,
-            report=json_text(report.stored()),
-        )
+        _finish(transaction, report)
     return report
+
+
+def _finish(transaction: Transaction, report: RunReport) -> None:
+    stored = json_text(report.stored())
+    transaction.run("finish_run", id=report.run_id, status=report.status, now=report.finished_at, report=stored)
 
 
 def _store_batches(
@@ -175,6 +178,17 @@ def _store_batches(
         for name, batch in {**given, **checked.batches}.items()
     }
     return checked, stored
+
+
+def _forecast(
+    transaction: Transaction, settings: Settings, this: Run, ranks: Mapping[str, int], known_at: datetime
+) -> ForecastReport:
+    if settings.grid == "simulated":
+        return ForecastReport()
+    made = forecast_signals(transaction, ranks=ranks, run_id=this.run_id, as_of=this.now, now=known_at)
+    if made.half_hours:
+        this.progress("Forecast by Pylon", f"{sum(made.half_hours.values()):,} half hours that no source gave")
+    return made
 
 
 def _stress(transaction: Transaction, this: Run, start: datetime, known_at: datetime) -> ingest.Stored:

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -65,6 +65,7 @@ class World:
     api: StandIn
     operator_id: UUID
     settings: Settings
+    runtimes: list[Runtime] = field(default_factory=list)
 
     @property
     def now(self) -> datetime:
@@ -127,13 +128,11 @@ class World:
         }
 
     def runtime(self, operator_id: UUID | None = None, clock: Callable[[], datetime] | None = None) -> Runtime:
-        return Runtime(
-            self.settings,
-            Access("a test's database", owner=self.owner_dsn, login=self.owner_dsn),
-            self.database,
-            operator_id or self.operator_id,
-            clock or self.api.clock,
-        )
+        """Return a way in to this world; what it starts is ended with the world."""
+        access = Access("a test's database", owner=self.owner_dsn, login=self.owner_dsn)
+        own = operator_id or self.operator_id
+        self.runtimes.append(Runtime(self.settings, access, self.database, own, clock or self.api.clock))
+        return self.runtimes[-1]
 
 
 @contextmanager
@@ -144,7 +143,7 @@ def new_world(cluster: Cluster, template: str, name: str, api: StandIn, **settin
         with Database(cluster.dsn(name, "pylon_app"), pool_size=6) as database:
             words: dict[str, Any] = {"http_attempts": 1, "http_timeout_s": 20.0, "schedule": "off"}
             words |= {"neso_url": NOBODY, "elexon_url": NOBODY, **settings}
-            yield World(
+            world = World(
                 cluster=cluster,
                 name=name,
                 database=database,
@@ -152,6 +151,11 @@ def new_world(cluster: Cluster, template: str, name: str, api: StandIn, **settin
                 operator_id=operators.acting(database, None, now=api.clock()),
                 settings=Settings(**{"carbon_intensity_url": api.url, **words}),  # type: ignore[arg-type]
             )
+            try:
+                yield world
+            finally:
+                for runtime in world.runtimes:
+                    runtime.close()
     finally:
         cluster.drop(name)
 

@@ -207,7 +207,7 @@ def test_an_operator_checks_and_exports_its_own_log_alone(world: World) -> None:
 
 
 def test_one_check_at_a_time(http: httpx2.Client) -> None:
-    with audit_api._one_at_a_time():
+    with audit_api._one_at_a_time(audit_api._verifying, "The log is being checked"):
         refused = problem(http.get("/api/v1/audit/verify"), 409, "conflict")
     assert "Try again in a moment" in refused["detail"]
     assert said(http, "verify")["is_intact"]

@@ -59,7 +59,9 @@ def day(cluster: Cluster, template: str) -> Iterator[Day]:
         operator_id = operators.acting(database, None, now=at[0])
         access = Access("a test's database", owner=owner, login=owner)
         runtime = Runtime(settings, access, database, operator_id, clock)
-        yield Day(cluster, runtime, list(demo.course(runtime, clock, at)))
+        steps = list(demo.course(runtime, clock, at))
+        runtime.close()
+        yield Day(cluster, runtime, steps)
     cluster.drop(NAME)
 
 
@@ -68,6 +70,12 @@ def test_the_clock_stops_at_each_half_hour_and_at_the_end() -> None:
     assert (at[0], at[-1], len(at)) == (NOW.replace(minute=0) - timedelta(hours=HOURS), NOW, 2 * HOURS + 2)
     on_the_hour = demo.moments(NOW.replace(minute=0), 1)
     assert [later - one for one, later in pairwise(on_the_hour)] == [HALF_HOUR] * 2
+
+
+def test_the_fleet_is_planned_on_the_way(day: Day) -> None:
+    made = dict(day.select("select plan_id, status::text from plans"))
+    assert set(made.values()) == {"SUCCEEDED"}
+    assert [step.plan.plan_id for step in day.steps[::4]] == sorted(made)
 
 
 def test_work_arrives_is_decided_runs_and_is_settled(day: Day) -> None:

@@ -1,4 +1,4 @@
-"""All three grid APIs at once, from their stand-ins to the answers: what is real, simulated, or asked twice."""
+"""All three grid APIs at once, from their stand-ins to the answers: what is real, forecast, or asked twice."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from pylon.ontology.calendar import HALF_HOUR, floor
 from pylon.services.reports import Outcome, RunReport
-from pylon.sources.feed import SIMULATED
+from pylon.sources.feed import MODELLED, SIMULATED
 from tests.acceptance.support import World, new_world, served
 from tests.doubles.carbon_intensity import StandIn
 from tests.doubles.elexon import Elexon
@@ -81,9 +81,10 @@ def test_demand_is_real_to_the_end_of_the_horizon(three: Three) -> None:
     assert SIMULATED not in found["ahead"]
 
 
-def test_the_price_is_recorded_for_the_past_and_simulated_for_the_future(three: Three) -> None:
+def test_the_price_is_recorded_for_the_past_and_forecast_for_the_future(three: Three) -> None:
     found = labels(three, "price")
-    assert found["ahead"] == {SIMULATED}
+    assert found["ahead"] == {MODELLED}
+    assert three.first.forecasts.half_hours == {"national.wholesale_price_gbp_mwh": 96}
     assert found["past"] <= {"elexon_market_index", None}
     assert "elexon_market_index" in found["past"]
 
@@ -97,7 +98,8 @@ def test_the_price_of_imbalance_is_never_simulated(three: Three) -> None:
 
 
 def test_the_live_state_says_which_is_which(state: dict[str, Any], three: Three) -> None:
-    assert "GridSignal.price" in state["simulated"]
+    assert set(state["signals"]["national"]["provenance"]["price"]) == {MODELLED}
+    assert "GridSignal.price" not in state["simulated"]
     assert "GridSignal.demand" not in state["simulated"]
     assert "GridSignal.carbon" not in state["simulated"]
     attributions = {source["attribution"] for source in state["sources"]}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -34,6 +35,8 @@ def test_after_a_run_what_is_due_is_done_and_the_agents_decide(
     decided = here.scalar("select count(*) from orchestration_decisions")
     assert decided > 0
     assert f"agents: {decided} decisions" in caplog.text
+    assert f"plan P-000001: {here.scalar('select workloads from plans')} workloads" in caplog.text
+    here.api.clock.advance(timedelta(minutes=30))  # what a plan places begins with a half hour
     booked = here.scalar("select count(*) from workload_placements where starts_at <= %s", here.now)
     timetable._execute_and_log(runtime)
     assert here.scalar("select count(*) from compute_workloads where status = 'RUNNING'") == booked > 0
@@ -42,6 +45,7 @@ def test_after_a_run_what_is_due_is_done_and_the_agents_decide(
 def test_work_whose_site_has_closed_is_placed_anew_at_once(here: World) -> None:
     runtime = here.runtime()
     timetable._run_and_log(runtime, "test")
+    here.api.clock.advance(timedelta(minutes=30))
     job = here.select(
         "select w.id, w.host_dc_id from compute_workloads w join workload_placements p on p.workload_id = w.id "
         "where w.status = 'QUEUED' and p.starts_at <= %s order by w.deadline desc limit 1",

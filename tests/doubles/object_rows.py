@@ -21,9 +21,11 @@ from pylon.ontology.catalogue import OBJECT_TYPES
 from pylon.ontology.columns import ColumnSpec
 from pylon.ontology.compute import ComputeWorkload, WorkloadConsumption
 from pylon.ontology.deciding import LoadLimit
+from pylon.ontology.enums import PlanStatus
 from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
 from pylon.ontology.grid import GenerationMix, GridSignal, RegionalGridSignal
 from pylon.ontology.identity import uuid7
+from pylon.ontology.plans import Plan
 from pylon.ontology.regions import REGIONS
 from pylon.ontology.types import Row, Scope
 
@@ -82,7 +84,14 @@ def fleet_rows(seed: int, operator_id: UUID, signals: Iterable[Any]) -> list[lis
         "GridSignal": [signal.id for signal in signals],
     }
     make = _Maker(random.Random(seed), refs)
-    counts: dict[type[Row], int] = {DataCentre: 9, StorageAsset: 8, Agent: 6, AgentState: 25, ComputeWorkload: 70}
+    counts: dict[type[Row], int] = {
+        DataCentre: 9,
+        StorageAsset: 8,
+        Agent: 6,
+        AgentState: 25,
+        Plan: 20,
+        ComputeWorkload: 70,
+    }
     others = [
         kind
         for kind in OBJECT_TYPES.values()
@@ -118,6 +127,7 @@ class _Maker:
             DataCentre: {"total_capacity_mw": 500},
             StorageAsset: {"capacity_mwh": 500},
             LoadLimit: {"ends_at": None},
+            Plan: {"status": PlanStatus.SUCCEEDED},  # of open ones an operator has one at most
             OrchestrationDecision: {"hash": "0" * 64, "prev_hash": "0" * 64},
             GridSignal: {"provenance": {key: self._source() for key in ("carbon", "price", "mix")}},
         }

@@ -12,7 +12,7 @@ from pylon.ontology.calendar import HALF_HOUR, floor, half_hours
 from pylon.ontology.carbon import index
 from pylon.ontology.enums import RunStatus
 from pylon.services.reports import Outcome, RunReport, SourceReport
-from pylon.sources.carbon_intensity import SOURCES, Generation, National, Regional
+from pylon.sources.carbon_intensity import DATA_SOURCE, SOURCES, Generation, National, Regional
 from tests.acceptance.support import World, new_world
 from tests.doubles.carbon_faults import JUMPS_GCO2_KWH, NULLS, REVISED_AFTER, REVISED_BY_GCO2_KWH, ZEROS
 from tests.doubles.carbon_intensity import Fault, StandIn
@@ -214,8 +214,11 @@ def test_when_nothing_is_said_of_what_is_ahead_the_past_is_stored_all_the_same(w
     assert by_name(report)["national"].half_hours_missing == 96
     assert by_name(report)["regional"].outcome is Outcome.FAILED
     assert "no data" in str(by_name(report)["regional"].fault)
-    with_carbon = [start for start, row in signals(world).items() if row["carbon_intensity_forecast"] is not None]
-    assert with_carbon == list(half_hours(at(16, 8), at(17, 8)))
+    given = [start for start, row in signals(world).items() if row["data_source"] == DATA_SOURCE]
+    assert given == list(half_hours(at(16, 8), at(17, 8)))
+    assert report.forecasts.half_hours == {
+        "national.carbon_intensity_forecast": 96
+    }  # and the rest is forecast of it
 
 
 # Outliers

@@ -197,6 +197,27 @@ def test_what_is_sent_is_written_in_its_order_and_what_fails_of_it_undoes_all(
         assert names() == {agent.name, "sent"}
 
 
+@pytest.mark.parametrize("often", [False, True])
+def test_what_is_asked_together_is_answered_each_by_itself(app_dsn: str, tenants: Tenants, often: bool) -> None:
+    nobody = {"operator_id": tenants.a.id, "key": "none"}
+    with Database(app_dsn, pool_size=1, prepares=True) as database:
+        with database.as_actor(tenants.a.id, pipelined=True) as transaction:
+            head = transaction.ask("chain_head", often=often, operator_id=tenants.a.id)
+            many, none = transaction.ask("regions"), transaction.ask("performed_before", often=often, **nobody)
+            assert (len(many.all()), none.one()) == (17, None)
+            assert (head.one() or {"seq": 0})["seq"] == transaction.value(
+                "count_decisions", operator_id=tenants.a.id
+            )
+
+        def ask_wrongly() -> None:
+            with database.as_actor(tenants.a.id, pipelined=True) as transaction:
+                wrong = transaction.ask("acting_agent", operator_id=tenants.a.id, agent_type="NOBODY")
+                pytest.fail(f"there is no such type, and yet {wrong.one()}")
+
+        with pytest.raises(Invalid, match="NOBODY"):
+            ask_wrongly()
+
+
 def test_waiting_tells_of_what_failed_and_counts_what_was_written(tenants: Tenants) -> None:
     agent = tenants.a.whole(Agent)
     with tenants.a.database.as_actor(tenants.a.id, pipelined=True) as transaction:
@@ -365,7 +386,7 @@ def regions(database: Database) -> int:
 def end_connections(superuser: Superuser) -> None:
     with superuser() as session:
         session.execute(
-            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "select pg_terminate_backend(pid, 5000) from pg_stat_activity "
             "where datname = current_database() and usename = 'pylon_app'"
         )
 

@@ -20,7 +20,7 @@ from pylon.services import synthesise
 from pylon.services.reports import Outcome, RunReport, SourceReport
 from pylon.services.status import readiness
 from pylon.sources.carbon_intensity import DATA_SOURCE, Factors, National
-from pylon.sources.feed import SIMULATED, discover
+from pylon.sources.feed import MODELLED, SIMULATED, discover
 from pylon.store.leases import TERM_S
 from tests.acceptance.support import NOBODY, Ended, World, command, new_id, new_world, ran, until
 from tests.doubles import carbon_series
@@ -86,7 +86,7 @@ def test_a_source_that_fails_keeps_its_values_and_the_time_of_its_last_answer(wo
     first = world.run(sources=SMALL)
     answered_at = by_name(first)["national"].fetched_at
     assert answered_at == world.now
-    before = world.fingerprint()
+    before = national(world)
     api.answer(server_error(), times=None, path="/intensity/2")
     for _ in range(2):  # the time survives more than one failure
         api.clock.advance(HALF_HOUR)
@@ -96,7 +96,9 @@ def test_a_source_that_fails_keeps_its_values_and_the_time_of_its_last_answer(wo
     assert report.status is RunStatus.FAILED  # nothing that was asked has answered
     factors = by_name(report)["factors"]
     assert (factors.outcome, factors.fetched_at) == (Outcome.NOT_DUE, answered_at)
-    assert world.fingerprint() == before
+    after = national(world)
+    assert after[: len(before)] == before
+    assert [row["data_source"] for row in after[len(before) :]] == [MODELLED] * 2
 
 
 def test_when_no_real_source_answers_the_run_has_failed_and_wrote_nothing(world, api):
@@ -179,7 +181,9 @@ def test_after_the_real_sources_fail_simulated_values_take_new_half_hours_only(w
         assert after[at]["provenance"] == row["provenance"]
         assert {row["provenance"][name] for name in ("demand", "price", "stress")} == {SIMULATED}
     for at in new:
-        assert set(after[at]["provenance"].values()) == {after[at]["data_source"]} == {SIMULATED}
+        # A day of real carbon is known, which is enough to forecast from.
+        assert after[at]["data_source"] == after[at]["provenance"]["carbon"] == MODELLED
+        assert {name for name, label in after[at]["provenance"].items() if label != SIMULATED} == {"carbon"}
     regional_after = regional(world)
     assert {key: regional_after[key] for key in regional_before} == regional_before
     added = {key: row for key, row in regional_after.items() if key not in regional_before}

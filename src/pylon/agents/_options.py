@@ -24,12 +24,19 @@ def written(view: View, job: Job, placement: Placement, option: Option) -> dict[
         "spans": [jobs.interval(view.at(begins), view.at(ends)) for begins, ends in option.spans],
         "energy_kwh": rounded(option.energy_mwh * 1000, 3),
         "carbon_gco2": rounded(option.carbon_kg * 1000, 2),
+        **_held(option),
         "terms": terms,
         "total_gbp": None if lacks(placement, option) else known,
         "stress_unknown_mins": rounded(option.stress_unknown_mins, 3),
         "refused_by": option.refused_by,
         "short_of": short_of(view, job, option),
     }
+
+
+def _held(option: Option) -> dict[str, Any]:
+    """Return what a carbon cap is held against, where that is not what is expected."""
+    held = rounded(option.capped_carbon_kg * 1000, 2)
+    return {} if held == rounded(option.carbon_kg * 1000, 2) else {"capped_carbon_gco2": held}
 
 
 def lacks(placement: Placement, option: Option | None) -> list[str]:

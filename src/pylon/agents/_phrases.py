@@ -17,6 +17,7 @@ __all__ = [
     "listed",
     "place",
     "pounds",
+    "refused",
     "rounded",
     "time",
     "total",
@@ -58,6 +59,15 @@ def forbidden(limit: str, short_of: Document | None = None) -> str:
     return (
         f"{_FORBIDDEN[limit]} (it needs {amount(short_of['needs'])}{unit}, {amount(short_of['free'])}{unit} free)"
     )
+
+
+def refused(option: Document) -> str:
+    """Return why an option as a decision keeps it is not possible, as a clause, with the figures that say so."""
+    why = forbidden(option["refused_by"], option.get("short_of"))
+    held = option.get("capped_carbon_gco2")
+    if option["refused_by"] != "carbon_cap" or held is None or not option["energy_kwh"]:
+        return why
+    return f"{why} (it may be as high as {held / option['energy_kwh']:.0f} gCO2/kWh, by Pylon's own forecast)"
 
 
 def rounded(value: float, places: int) -> float | None:

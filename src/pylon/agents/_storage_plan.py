@@ -31,10 +31,12 @@ __all__ = [
     "begun",
     "follow",
     "keep",
+    "least",
     "leave",
     "limits",
     "option",
     "read",
+    "short_mwh",
     "surroundings",
 ]
 
@@ -73,9 +75,43 @@ def surroundings(view: View, asset: StorageAsset, region: int, columns: Sequence
         "price_of": "wholesale" if site is None else view.sites[site].dc_id,
         "region_id": region,
         **series,
+        **_scarcity(view, site, columns),
         "simulated": list(view.simulated),
         "missing": _missing(series),
     }
+
+
+def _scarcity(view: View, site: int | None, columns: Sequence[int]) -> dict[str, Any]:
+    """Return what room is worth at the site that the asset stands beside, where it is worth anything."""
+    if site is None or view.plan is None:
+        return {}
+    worth = view.field.scarcity_gbp_mwh[site].tolist()
+    return {"scarcity_gbp_mwh": [worth[column] if column < len(worth) else 0.0 for column in columns]}
+
+
+def least(view: View, asset: StorageAsset, columns: Sequence[int]) -> dict[str, Any]:
+    """Return the least that an asset must give beside its site, discharge less charge in MW; nothing elsewhere.
+
+    Above 0 work relies on it; below 0 there is room to charge with so much. Whole kW, as schedules are.
+    """
+    site = None if asset.co_located_dc_id is None else view.site(asset.co_located_dc_id)
+    if site is None:
+        return {}
+    free = view.field.room[0, site].copy()
+    if view.beside_mw is not None:
+        free -= view.beside_mw[site]
+    for other in view.assets:
+        if other.id != asset.id and other.co_located_dc_id == asset.co_located_dc_id:
+            for one in view.schedules.get(other.id, ()):
+                column = (one.starts_at - view.starts_at) // HALF_HOUR
+                if column < free.size:
+                    free[column] += one.power_mw
+    return {"least_mw": [_kw_down(free[column]) for column in columns]}
+
+
+def _kw_down(free_mw: float) -> float | None:
+    """Return the least power that leaves no more than so much free; None when there is no limit."""
+    return None if math.isinf(free_mw) else -math.floor(free_mw * 1000 + 1e-6) / 1000
 
 
 def ahead(view: View, standing: Mapping[datetime, float], columns: Sequence[int]) -> dict[str, Any] | None:
@@ -125,6 +161,10 @@ class Question:
     stress: Floats
     carbon_price_gbp_t: float
     stress_price_gbp_mwh: float
+    scarcity: Floats | None
+    """GBP/MWh that room is worth at the site beside it; None where no plan says so."""
+    least_mw: Floats | None
+    """The least that it must give; None when nothing is asked of it."""
 
     @property
     def hours(self) -> Floats:
@@ -145,7 +185,7 @@ class Question:
         if not known:
             return np.full(self.price.size, np.nan)
         field: Floats = np.sum(known, axis=0) + self.stress_price_gbp_mwh * np.nan_to_num(self.stress)
-        return field
+        return field if self.scarcity is None else field + self.scarcity
 
 
 def read(seen: Document) -> Question:
@@ -158,7 +198,13 @@ def read(seen: Document) -> Question:
         stress=np.array(seen["stress"], dtype=np.float64),
         carbon_price_gbp_t=config["carbon_price_gbp_t"],
         stress_price_gbp_mwh=config["stress_price_gbp_mwh"],
+        scarcity=np.array(seen["scarcity_gbp_mwh"]) if "scarcity_gbp_mwh" in seen else None,
+        least_mw=_least_of(seen["least_mw"]) if "least_mw" in seen else None,
     )
+
+
+def _least_of(given: Sequence[float | None]) -> Floats:
+    return np.array([-math.inf if one is None else one for one in given])
 
 
 def _battery(seen: Document) -> Battery:
@@ -218,6 +264,7 @@ def option(question: Question, plan: Dispatch) -> dict[str, Any]:
         "carbon_gbp": _sum(question.carbon_price_gbp_t / 1000 * question.carbon, taken, 6),
         "stress_gbp": _sum(question.stress_price_gbp_mwh * question.stress, taken, 6),
         "wear_gbp": rounded(question.battery.wear_gbp_mwh * float(discharged.sum()), 6),
+        **({} if question.scarcity is None else {"scarcity_gbp": _sum(question.scarcity, taken, 6)}),
     }
     energy, wear = terms["energy_gbp"], terms["wear_gbp"] or 0.0
     return {
@@ -243,6 +290,13 @@ def _sum(values: Floats, mwh: Floats, places: int) -> float | None:
 def _mean(values: Floats, mwh: Floats) -> float | None:
     total = _sum(values, mwh, 9)
     return rounded(total / float(mwh.sum()), 2) if total is not None and mwh.any() else None
+
+
+def short_mwh(question: Question, power_mw: Floats) -> float:
+    """Return the energy by which these powers are below what work relies on, or above its spare room."""
+    if question.least_mw is None:
+        return 0.0
+    return _HOURS * float(np.maximum(question.least_mw[: power_mw.size] - power_mw, 0.0).sum())
 
 
 def limits(question: Question, chosen: Dispatch) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from pylon.agents._words import listed
+from pylon.agents._phrases import amount, listed
 from pylon.agents.jobs import instant, moment
 from pylon.ontology.calendar import HALF_HOUR
 
@@ -72,7 +72,7 @@ def set_by_hand(seen: Document, options: Document) -> Iterator[str]:
 def _moved(powers_mw: list[float]) -> str:
     """Return what powers in half hours come to, as measured at the grid."""
     parts = [
-        f"{verb} {round(sum(those) / 2, 3):,} MWh, {max(those):,} MW at most"
+        f"{verb} {round(sum(those) / 2, 3):,} MWh, {amount(max(those))} MW at most"
         for verb, those in (
             ("takes", [-mw for mw in powers_mw if mw < 0]),
             ("gives", [mw for mw in powers_mw if mw > 0]),

@@ -16,11 +16,13 @@ from pylon.agents._phrases import (
     listed,
     place,
     pounds,
+    refused,
     rounded,
     time,
     total,
     when,
 )
+from pylon.agents._plan_words import planned
 from pylon.ontology.enums import DecisionType
 from pylon.ontology.regions import REGIONS
 
@@ -43,6 +45,7 @@ def headline(decision_type: DecisionType, inputs: Document, limits: Document, op
     else:
         told = [
             _choice(inputs, options),
+            *planned(inputs, options),
             *_broken_baseline(limits, options),
             *_replaced(inputs, options),
             *_urgent(inputs),
@@ -99,7 +102,7 @@ def _there_now(chosen: Document, now: Document | None) -> Iterator[str]:
     if now is None:
         return
     if now["refused_by"] is not None:
-        yield f"Running there now was not possible: {forbidden(now['refused_by'], now.get('short_of'))}."
+        yield f"Running there now was not possible: {refused(now)}."
     else:
         gain = sum(_gains(chosen, now).values())
         yield f"Against running there now that is {_less(gain, is_exact=True)} ({_differences(chosen, now)})."
@@ -155,8 +158,7 @@ def _unknown(option: Document) -> str:
 def _broken_baseline(limits: Document, options: Document) -> Iterator[str]:
     broken = limits["baseline_infeasible"]
     if broken is not None:
-        short_of = options["baseline"].get("short_of")
-        yield f"Running now at its origin was not possible: {forbidden(broken, short_of)}."
+        yield f"Running now at its origin was not possible: {refused(options['baseline'])}."
 
 
 def _replaced(inputs: Document, options: Document) -> Iterator[str]:
@@ -171,8 +173,7 @@ def _replaced(inputs: Document, options: Document) -> Iterator[str]:
         return
     what = f"It replaces the booking {when(standing, inputs['now'])} at {place(standing)}{_by_hand(inputs)}"
     if standing["refused_by"] is not None:
-        why = forbidden(standing["refused_by"], standing.get("short_of"))
-        yield f"{what}, which is no longer possible: {why}."
+        yield f"{what}, which is no longer possible: {refused(standing)}."
     else:
         yield f"{what}, which would now cost {_less(-sum(_gains(chosen, standing).values()))}."
 
@@ -307,7 +308,7 @@ def _terms(name: str, option: Document) -> str:
         name
     ]
     why = option["refused_by"]
-    broken = "" if why is None else f"; it was not possible: {forbidden(why, option.get('short_of'))}"
+    broken = "" if why is None else f"; it was not possible: {refused(option)}"
     in_all = total(option)
     if in_all is None:
         return f"{named} has no total, as {_unknown(option)}: {shown}{broken}."

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from pylon.agents import jobs
+from pylon.agents import by_plan, jobs
 from pylon.agents.contract import Booking, Draft, Program, Proposal, View
 from pylon.agents.jobs import Placing
 from pylon.agents.reasons import Case, consider, draft_of
@@ -51,17 +51,23 @@ def booked(view: View, workload: ComputeWorkload) -> Booking | None:
 
 def proposal_of(case: Case) -> Proposal:
     """Return the action that carries a case's verdict out, with its decision."""
-    verdict, draft, chosen = case.verdict, draft_of(case), case.placement.chosen
-    job = {"job_id": case.seen["job_id"]}
+    draft, chosen = draft_of(case), case.placement.chosen
     if chosen is None:
         return _without_booking(case, draft)
-    place = {**job, "dc_id": case.view.sites[chosen.site].dc_id, **_when(case.view, chosen)}
+    action, more = _action(case)
+    place = {"job_id": case.seen["job_id"], "dc_id": case.view.sites[chosen.site].dc_id, **_when(case.view, chosen)}
+    is_joint = case.by_plan is not None and case.by_plan["of"] > 1
+    return Proposal(action=action, parameters={**place, **more}, draft=draft, is_joint=is_joint)
+
+
+def _action(case: Case) -> tuple[str, dict[str, Any]]:
+    """Return the action that books what a case has chosen, and what it is told beside the place."""
+    verdict = case.verdict
     if verdict.decision_type is DecisionType.SHIFT_REGION:
-        return Proposal(action="shift_workload", parameters=place, draft=draft)
+        return "shift_workload", {}
     if verdict.decision_type is DecisionType.ACCEPT_WORKLOAD:
-        return Proposal(action="accept_workload", parameters=place, draft=draft)
-    deferred_by = _DEFERRED[str(verdict.waits_for)].removeprefix("DEFERRED_")
-    return Proposal(action="defer_workload", parameters={**place, "deferred_by": deferred_by}, draft=draft)
+        return "accept_workload", {}
+    return "defer_workload", {"deferred_by": _DEFERRED[str(verdict.waits_for)].removeprefix("DEFERRED_")}
 
 
 def _without_booking(case: Case, draft: Draft) -> Proposal:
@@ -84,10 +90,14 @@ def _when(view: View, option: Option) -> dict[str, Any]:
 
 
 def _propose(view: View, agent: Agent, config: Placing) -> Iterator[Proposal]:  # noqa: ARG001  every program's form
-    """Yield a booking for whatever has none, then a new one for whatever has lost its own."""
+    """Yield a booking for whatever has none, then a new one for whatever has lost its own.
+
+    One that waits gets its place in the standing plan if that can still be had, else the best by itself.
+    """
     waiting = [workload for workload in view.workloads if _is_waiting(view, workload)]
     for workload in sorted(waiting, key=_urgent_first):
-        case = consider(view, jobs.describe(view, workload, config), config.weights)
+        planned = by_plan.case_of(view, workload, config)
+        case = planned or consider(view, jobs.describe(view, workload, config), config.weights)
         if _is_news(workload, case):
             yield proposal_of(case)
             view = taken(case)

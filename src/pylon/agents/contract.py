@@ -22,9 +22,22 @@ from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.deciding import LoadLimit
 from pylon.ontology.enums import AgentStatus, AgentType, DecisionType
 from pylon.ontology.fleet import DataCentre, StorageAsset
-from pylon.planning.field import Field
+from pylon.planning.field import Field, Floats
 
-__all__ = ["Booking", "Config", "Draft", "Program", "Proposal", "Scheduled", "Span", "View", "discover", "program"]
+__all__ = [
+    "Booking",
+    "Config",
+    "Draft",
+    "Place",
+    "Program",
+    "Proposal",
+    "Scheduled",
+    "Span",
+    "StandingPlan",
+    "View",
+    "discover",
+    "program",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +68,34 @@ class Scheduled:
     power_mw: float
     is_by_hand: bool = False
     """Whether a client set it, and not an agent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where and when a plan has a workload run."""
+
+    data_centre_id: UUID
+    spans: tuple[Span, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StandingPlan:
+    """The newest plan of the operator's fleet whose half hours are not all past."""
+
+    id: UUID
+    plan_id: str
+    """What people call it: `P-000012`."""
+    made_at: datetime
+    after_seq: int
+    """The number of the last decision that it knows of."""
+    gap: float | None
+    """How much less the best plan might cost at most, as a share of that."""
+    starts_at: datetime
+    """Start of the first half hour of its prices."""
+    places: Mapping[UUID, Place]
+    """By workload; those that it does not run are not there."""
+    prices: Mapping[str, Mapping[UUID, tuple[float, ...]]]
+    """What limits are worth, by name (`power_mw` in GBP/MWh) and data centre, half hour by half hour."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +141,11 @@ class View:
     """The SHA-256 under which `plan_inputs` keeps what the field was made of."""
     after_seq: int
     """The number of the last decision that the kept content knows of; the room changed with each one after it."""
+    beside_mw: Floats | None = None
+    """(D, T). What storage beside the sites is to give, which is in their room for power; below 0 where it charges,
+    of which only as much counts as there is room for. None for nothing."""
+    plan: StandingPlan | None = None
+    """What the field's scarcity comes from, and where its work is to go."""
 
     def minutes(self, at: datetime) -> float:
         """Return `at` in minutes from the field's start."""
@@ -154,6 +200,8 @@ class Proposal:
     draft: Draft
     doing: AgentStatus = AgentStatus.EXECUTING
     """What the agent is said to do while it is performed."""
+    is_joint: bool = False
+    """Whether it is one of several moves that belong together: all leave their places before any takes another."""
 
 
 class Config(BaseModel):

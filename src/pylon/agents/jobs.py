@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import Field as Ranged
 from pydantic import field_validator
 
-from pylon.agents.contract import Booking, Config, View
+from pylon.agents.contract import Booking, Config, Place, View
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import WorkloadUrgency
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Field, Floats, Job, Weights
@@ -34,6 +34,7 @@ __all__ = [
     "occupy",
     "read",
     "spans_of",
+    "value_of",
     "with_room",
 ]
 
@@ -93,7 +94,7 @@ def describe(view: View, workload: ComputeWorkload, config: Placing) -> dict[str
     end, by = min(ends)
     it_mw = float(workload.power_kw) / 1000
     it_mwh = it_mw * workload.duration_mins / 60
-    value, value_by = _value(workload, config, it_mwh)
+    value, value_by = value_of(workload, config)
     fits = any(_fits(view, site, it_mw, workload) for site in range(len(view.sites)))
     origin = None if workload.origin_dc_id is None else view.site(workload.origin_dc_id)
     return {
@@ -126,6 +127,16 @@ def describe(view: View, workload: ComputeWorkload, config: Placing) -> dict[str
         "short_of": [] if fits else list(_short_of(view, workload, it_mw)),
         "is_simulated": workload.is_simulated,
     }
+
+
+def value_of(workload: ComputeWorkload, config: Placing) -> tuple[float | None, str | None]:
+    """Return what a workload is worth in GBP, and what says so; None when it is always worth running."""
+    if workload.value_gbp is not None:
+        return float(workload.value_gbp), "value_gbp"
+    if config.lost_compute_gbp_mwh is None:
+        return None, None
+    it_mwh = float(workload.power_kw) / 1000 * workload.duration_mins / 60
+    return round(config.lost_compute_gbp_mwh * it_mwh, 4), "lost_compute_gbp_mwh"
 
 
 def read(view: View, seen: Mapping[str, Any]) -> Job:
@@ -164,8 +175,8 @@ def needs(job: Job, pue: float) -> Floats:
     return np.array([round(value, _PLACES) for value in taken])
 
 
-def spans_of(view: View, booking: Booking) -> tuple[tuple[float, float], ...]:
-    """Return a booking's spans in minutes from the field's start."""
+def spans_of(view: View, booking: Booking | Place) -> tuple[tuple[float, float], ...]:
+    """Return the spans of a booking or place in minutes from the field's start."""
     return tuple((view.minutes(span.starts_at), view.minutes(span.ends_at)) for span in booking.spans)
 
 
@@ -269,15 +280,6 @@ def _has(view: View, row: int) -> tuple[float, ...]:
     it_mw = round(float(site.total_capacity_mw - site.base_load_mw) / float(site.pue), 9)
     counts = (site.gpu_count, site.cpu_cores, site.memory_gb)
     return it_mw, *(math.inf if count is None else float(count) for count in counts)
-
-
-def _value(workload: ComputeWorkload, config: Placing, it_mwh: float) -> tuple[float | None, str | None]:
-    """Return what a workload is worth, and what says so."""
-    if workload.value_gbp is not None:
-        return float(workload.value_gbp), "value_gbp"
-    if config.lost_compute_gbp_mwh is None:
-        return None, None
-    return round(config.lost_compute_gbp_mwh * it_mwh, 4), "lost_compute_gbp_mwh"
 
 
 def _number(value: Any) -> float | None:

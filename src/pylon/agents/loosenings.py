@@ -192,6 +192,6 @@ def _half_hours(after: float, until: float) -> Iterator[float]:
 
 def _carbon_of(option: Option) -> float:
     """Return the lowest whole cap in gCO2/kWh that an option keeps to; infinite when its carbon is not known."""
-    if math.isnan(option.carbon_kg):
+    if math.isnan(option.capped_carbon_kg):
         return math.inf
-    return float(math.ceil(option.carbon_kg / option.energy_mwh - 1e-9)) if option.energy_mwh else 0.0
+    return float(math.ceil(option.capped_carbon_kg / option.energy_mwh - 1e-9)) if option.energy_mwh else 0.0

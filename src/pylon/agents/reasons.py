@@ -24,7 +24,18 @@ from pylon.planning import arrival
 from pylon.planning.arrival import LIMITS, Placement
 from pylon.planning.field import HALF_HOUR_MINS, RESOURCES, Job, Option, Weights
 
-__all__ = ["SAME_MINS", "Case", "Verdict", "consider", "considered", "draft_of", "explain", "recompute", "refusal"]
+__all__ = [
+    "SAME_MINS",
+    "Case",
+    "Verdict",
+    "as_planned",
+    "consider",
+    "considered",
+    "draft_of",
+    "explain",
+    "recompute",
+    "refusal",
+]
 
 Reason = Literal["carbon", "price", "stress", "room"]
 
@@ -55,6 +66,8 @@ class Case:
     booking: Booking | None
     standing: Option | None
     """What the booking comes to today; None also when it was to begin before the field does."""
+    by_plan: Mapping[str, Any] | None = None
+    """The place that a plan of the whole fleet chose, and which plan; None when the workload was placed alone."""
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -97,6 +110,19 @@ def consider(view: View, seen: Mapping[str, Any], weights: Weights, booking: Boo
     return Case(
         view=view, seen=seen, job=job, weights=weights, placement=placement, booking=booking, standing=standing
     )
+
+
+def as_planned(case: Case, by_plan: Mapping[str, Any]) -> Case:
+    """Return the case with the place that a plan chose, as `by_plan` tells of it, in that of its own choice."""
+    site = case.view.site(UUID(by_plan["data_centre_id"]))
+    assert site is not None  # noqa: S101  whoever asks has looked
+    spans = [
+        (case.view.minutes(jobs.moment(span["starts_at"])), case.view.minutes(jobs.moment(span["ends_at"])))
+        for span in by_plan["spans"]
+    ]
+    job = replace(case.job, value_gbp=math.nan)  # what it is worth was weighed for all at once
+    option = arrival.evaluate(job, case.view.field, case.weights, site, spans)
+    return replace(case, placement=replace(case.placement, chosen=option), by_plan=by_plan)
 
 
 def _verdict(case: Case) -> Verdict:
@@ -162,7 +188,8 @@ def considered(view: View, inputs: Mapping[str, Any]) -> Case:
     """Return the case that a decision was made on, from the `inputs` it recorded and the view they name."""
     standing = inputs["standing"]
     booking = None if standing is None else _booking(standing)
-    return consider(view, inputs["job"], Weights(**inputs["weights"]), booking)
+    case = consider(view, inputs["job"], Weights(**inputs["weights"]), booking)
+    return as_planned(case, inputs["by_plan"]) if "by_plan" in inputs else case
 
 
 def _without_option(case: Case) -> Verdict:
@@ -219,7 +246,10 @@ def _type_of(case: Case, chosen: Option, why: Reason) -> DecisionType:
 
 def _inputs(case: Case) -> dict[str, Any]:
     view, booking = case.view, case.booking
+    plan = {} if view.plan is None else {"plan": {"plan_id": view.plan.plan_id, "gap": view.plan.gap}}
     return {
+        **plan,
+        **({} if case.by_plan is None else {"by_plan": dict(case.by_plan)}),
         "view": view.digest,
         "after_seq": view.after_seq,
         "now": jobs.instant(view.now),

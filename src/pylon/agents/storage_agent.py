@@ -1,5 +1,8 @@
 """STORAGE_AGENT: when batteries charge and discharge, on prices, carbon and stress as they are now forecast.
 
+One beside a data centre answers what the standing plan says that room is worth there, too: it charges with no more
+than the work leaves free, and gives what the work relies on.
+
 A plan is for whole half hours that have not begun; the present one keeps what it was given, and so does everything
 up to the end of what a client has scheduled by hand. All that a decision says is made by `decide` from the document
 that `describe` makes, and the decision keeps it as its inputs.
@@ -18,19 +21,22 @@ from pydantic import Field, model_validator
 
 from pylon.agents._storage_plan import (
     BASELINE,
+    Question,
     ahead,
     begun,
     follow,
     keep,
+    least,
     leave,
     limits,
     option,
     read,
+    short_mwh,
     surroundings,
 )
 from pylon.agents._storage_words import Document, occasion, saved, sentences
 from pylon.agents._words import rounded
-from pylon.agents.contract import Config, Draft, Program, Proposal, View
+from pylon.agents.contract import Config, Draft, Program, Proposal, Scheduled, View
 from pylon.agents.jobs import instant, interval, moment
 from pylon.ontology.agency import Agent
 from pylon.ontology.calendar import HALF_HOUR
@@ -39,9 +45,11 @@ from pylon.ontology.fleet import StorageAsset
 from pylon.planning import battery as batteries
 from pylon.planning.battery import Dispatch
 
-__all__ = ["PROGRAM", "StorageConfig", "decide", "describe"]
+__all__ = ["PROGRAM", "StorageConfig", "decide", "describe", "is_in_use"]
 
 _HOURS: Final = HALF_HOUR / timedelta(hours=1)
+_NEAR_MWH: Final = 0.1
+"""More than rounding a schedule to the kW may come to."""
 _OUT_OF_USE: Final = frozenset({StorageStatus.MAINTENANCE, StorageStatus.OFFLINE})
 
 _Weight = Annotated[float, Field(ge=0, le=1_000_000, allow_inf_nan=False)]
@@ -79,11 +87,12 @@ def describe(view: View, asset: StorageAsset, region: int, config: StorageConfig
     first = (max(by_hand) + HALF_HOUR - view.starts_at) // HALF_HOUR if by_hand else 0
     first = max(first, 0 if view.now <= view.starts_at else 1)
     columns = range(first, min(view.field.half_hours, first + round(config.horizon_hours / _HOURS)))
-    if asset.status in _OUT_OF_USE or asset.current_charge_mwh is None or not columns:
+    if not is_in_use(asset) or asset.current_charge_mwh is None or not columns:
         return None
     standing = {one.starts_at: one.power_mw for one in schedule}
     return {
         **surroundings(view, asset, region, columns),
+        **least(view, asset, columns),
         "config": config.model_dump(),
         "present": _present(view, standing) if first and not by_hand else None,
         "by_hand": _by_hand(view, standing, first) if by_hand else None,
@@ -91,12 +100,18 @@ def describe(view: View, asset: StorageAsset, region: int, config: StorageConfig
     }
 
 
+def is_in_use(asset: StorageAsset) -> bool:
+    """Return whether an asset may move at all."""
+    return asset.status not in _OUT_OF_USE
+
+
 def decide(seen: Document) -> Proposal | None:
     """Return the dispatch that a document of `describe` calls for; None when what stands may go on standing."""
     question, standing = read(seen), seen["standing"]
     if np.isnan(question.field_gbp_mwh).all():
         return None
-    best = batteries.dispatch(question.battery, question.field_gbp_mwh, question.hours)
+    field, hours = question.field_gbp_mwh, question.hours
+    best = batteries.dispatch(question.battery, field, hours, least_mw=question.least_mw)
     chosen = replace(follow(question, best.power_mw), is_exact=best.is_exact)
     idle = follow(question, np.zeros(question.hours.size))
     options: dict[str, Any] = {
@@ -106,7 +121,7 @@ def decide(seen: Document) -> Proposal | None:
         "standing": None if standing is None else option(question, keep(question, standing)),
         "others": [],
     }
-    why = occasion(seen, options)
+    why = occasion(seen, options) or _relied_on(seen, question, chosen)
     if why is None:
         return None
     bounds = limits(question, chosen)
@@ -126,12 +141,29 @@ def decide(seen: Document) -> Proposal | None:
     return Proposal(action="dispatch_storage", parameters=parameters, draft=draft)
 
 
+def _relied_on(seen: Document, question: Question, chosen: Dispatch) -> str | None:
+    """Return why a schedule goes that leaves the work beside it less room than this one."""
+    stands = np.array(seen["standing"]["power_mw"])
+    if short_mwh(question, stands) <= short_mwh(question, chosen.power_mw[: stands.size]) + _NEAR_MWH:
+        return None
+    return f"Its schedule leaves the work at {seen['price_of']} less power than this one, which takes its place."
+
+
 def _propose(view: View, agent: Agent, config: StorageConfig) -> Iterator[Proposal]:  # noqa: ARG001  every program's form
     for asset, region in zip(view.assets, view.asset_regions, strict=True):
         seen = describe(view, asset, region, config)
         proposal = decide(seen) if seen else None
         if proposal:
             yield proposal
+            view = replace(view, schedules={**view.schedules, asset.id: _scheduled(proposal)})
+
+
+def _scheduled(proposal: Proposal) -> tuple[Scheduled, ...]:
+    """Return what an asset is to do now, for those beside the same site that are planned after it."""
+    return tuple(
+        Scheduled(starts_at=moment(one["starts_at"]), power_mw=one["power_mw"])
+        for one in proposal.parameters["schedule"]
+    )
 
 
 PROGRAM: Final = Program(agent_type=AgentType.STORAGE_AGENT, order=50, config=StorageConfig, propose=_propose)

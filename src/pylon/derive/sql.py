@@ -104,6 +104,7 @@ def _body(*, if_absent: bool) -> str:
         _function_grants(),
         fragment("80_log"),
         fragment("85_desk"),
+        fragment("90_plans"),
     ]
     return "\n".join(part.strip() + "\n" for part in parts)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Header, HTTPException, Query, Request
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
+from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 
 from pylon.interfaces.objects_api import document
 from pylon.interfaces.runtime import Runtime
+from pylon.interfaces.words import IdempotencyKey
 from pylon.ontology import actions
 from pylon.ontology.actions import ACTIONS, ActionType
 from pylon.services import perform_action
@@ -21,30 +20,14 @@ __all__ = ["add_actions"]
 
 _ACTIONS = "/api/v1/actions"
 _COMPONENT = "#/components/schemas/{model}"
-_LONGEST_KEY = 100
 
 
 async def _bytes(request: Request) -> bytes:
     return await request.body()
 
 
-def _printable(key: str) -> str:
-    if not 1 <= len(key) <= _LONGEST_KEY or any(not " " <= letter <= "~" for letter in key):
-        raise PydanticCustomError("key", "must be 1 to 100 printable ASCII characters")
-    return key
-
-
 _Body = Annotated[bytes, Depends(_bytes)]
 _DryRun = Annotated[bool, Query(description="Check everything and change nothing; say what would happen")]
-_Key = Annotated[
-    str | None,
-    AfterValidator(lambda key: None if key is None else _printable(key)),
-    Header(
-        alias="Idempotency-Key",
-        description="Under one key an action is performed once; asked again, it answers as it did then",
-        json_schema_extra={"minLength": 1, "maxLength": _LONGEST_KEY, "pattern": "^[ -~]+$"},
-    ),
-]
 
 
 def add_actions(app: FastAPI, here: Callable[[], Runtime]) -> None:
@@ -77,12 +60,14 @@ def _add_action(app: FastAPI, here: Callable[[], Runtime], action: ActionType) -
         description=f"{action.doc}\n\n{_asked(action)}".strip(),
         tags=["actions"],
         openapi_extra={"requestBody": body},
+        response_model=Performed,
     )
-    def perform(body: _Body, key: _Key = None, dry_run: _DryRun = False) -> Performed:
+    def perform(body: _Body, key: IdempotencyKey = None, dry_run: _DryRun = False) -> Response:
         runtime = here()
-        return perform_action.perform(
+        performed = perform_action.perform(
             runtime.database, runtime.views, runtime.call(), action.name, document(body), key=key, dry_run=dry_run
         )
+        return Response(performed.model_dump_json(), media_type="application/json")
 
 
 def _asked(action: ActionType) -> str:

@@ -7,7 +7,7 @@ Routes translate between HTTP and the services and decide nothing. `python backe
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from importlib import resources
 from typing import Annotated, Any
@@ -31,6 +31,7 @@ from pylon.interfaces.decisions_api import add_decisions
 from pylon.interfaces.gate import Asgi, Gate, Message, Receive, Scope, Send, problem_bytes, unexpected
 from pylon.interfaces.import_api import IMPORT, IMPORT_ALLOWANCE, add_import
 from pylon.interfaces.objects_api import add_objects
+from pylon.interfaces.plans_api import add_plans
 from pylon.interfaces.prepared import Prepared, Version
 from pylon.interfaces.regions_api import add_regions
 from pylon.interfaces.report_api import add_report
@@ -125,19 +126,11 @@ def openapi() -> dict[str, Any]:
 def _routes(runtime: Runtime | None) -> FastAPI:
     """Return every route. Without a runtime they can be described, not called."""
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        if runtime is None or runtime.settings.schedule == "off":
-            yield
-            return
-        async with timetable(runtime):
-            yield
-
     app = FastAPI(
         title="Pylon DEG",
         version=VERSION,
         description=tagline or "",
-        lifespan=lifespan,
+        lifespan=lambda _: _lifespan(runtime),
         docs_url=None,
         redoc_url=None,
         responses={"4XX": _PROBLEM, "5XX": _PROBLEM},
@@ -153,6 +146,7 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     add_windows(app, lambda: _running(runtime))
     add_import(app, lambda: _running(runtime))
     add_decisions(app, lambda: _running(runtime))
+    add_plans(app, lambda: _running(runtime))
     add_storage(app, lambda: _running(runtime))
     add_report(app, lambda: _running(runtime))
     add_audit(app, lambda: _running(runtime))
@@ -161,7 +155,20 @@ def _routes(runtime: Runtime | None) -> FastAPI:
     return app
 
 
-def _known_parameters(request: Request) -> None:
+@asynccontextmanager
+async def _lifespan(runtime: Runtime | None) -> AsyncIterator[None]:
+    """Keep to the timetable, if there is one, while requests are answered; then end what was started besides."""
+    if runtime is None:
+        yield
+        return
+    try:
+        async with nullcontext() if runtime.settings.schedule == "off" else timetable(runtime):
+            yield
+    finally:
+        runtime.close()
+
+
+async def _known_parameters(request: Request) -> None:
     """Refuse a parameter that the endpoint does not have, or one given twice: a slip would ask another question.
 
     Endpoints that say more of their parameters than FastAPI knows read them themselves; those that are not in the

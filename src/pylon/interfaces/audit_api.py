@@ -1,4 +1,4 @@
-"""The log of decisions in the REST API: check it, take it away, and keep its head somewhere else."""
+"""The log of decisions in the REST API: check it, take it away, keep its head, make what it says again."""
 
 from __future__ import annotations
 
@@ -7,21 +7,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI, Path, Query
 from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from pylon.errors import Conflict
 from pylon.interfaces.runtime import Runtime
+from pylon.interfaces.words import Word
 from pylon.services.export_log import export_log
 from pylon.services.publish_heads import HEADS_FILE, Heads, PublishedHead, present_head, read_heads
+from pylon.services.replay import Replayed, replay, work_out_in
 from pylon.services.verify_log import Verification, verify
 
 __all__ = ["Verified", "add_audit"]
 
-_going_on = threading.Lock()
+_verifying, _replaying = threading.Lock(), threading.Lock()
 
 _NDJSON = "application/x-ndjson"
+_Name = Annotated[
+    Word, Path(description="The id or own id of a decision or a plan", examples=["D-000001", "P-000001"])
+]
 
 
 class Verified(Verification):
@@ -43,7 +48,7 @@ def add_audit(app: FastAPI, here: Callable[[], Runtime]) -> None:
         """
         runtime = here()
         path = runtime.settings.home / HEADS_FILE
-        with _one_at_a_time():
+        with _one_at_a_time(_verifying, "The log is being checked"):
             heads = read_heads(path) if path.exists() else Heads()
             found = verify(runtime.database, runtime.operator_id, heads.heads)
         return Verified(**dict(found), unreadable_lines=heads.unreadable_lines)
@@ -68,12 +73,27 @@ def add_audit(app: FastAPI, here: Callable[[], Runtime]) -> None:
         runtime = here()
         return present_head(runtime.database, runtime.operator_id, runtime.clock())
 
+    _add_replay(app, here)
+
+
+def _add_replay(app: FastAPI, here: Callable[[], Runtime]) -> None:
+    @app.get("/api/v1/audit/replay/{name}", tags=["audit"])
+    def replay_one(name: _Name) -> Replayed:
+        """Make a decision or a plan again from what was kept of it, and compare byte for byte."""
+        runtime = here()
+
+        def work_out(document: bytes) -> bytes:
+            with _one_at_a_time(_replaying, "A plan is being made again"):
+                return work_out_in(runtime.worker, document)
+
+        return replay(runtime.database, runtime.operator_id, name, work_out)
+
 
 @contextmanager
-def _one_at_a_time() -> Iterator[None]:
-    if not _going_on.acquire(blocking=False):
-        raise Conflict("The log is being checked for somebody else. Try again in a moment.")
+def _one_at_a_time(lock: threading.Lock, what: str) -> Iterator[None]:
+    if not lock.acquire(blocking=False):
+        raise Conflict(f"{what} for somebody else. Try again in a moment.")
     try:
         yield
     finally:
-        _going_on.release()
+        lock.release()

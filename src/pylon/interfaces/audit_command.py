@@ -1,4 +1,4 @@
-"""The commands `pylon audit ...`: check the log of decisions, take it away, publish its head.
+"""The commands `pylon audit ...`: check the log of decisions, export it, publish its head, make decisions again.
 
 Like every command they import what they need when they run.
 """
@@ -6,7 +6,8 @@ Like every command they import what they need when they run.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
@@ -19,6 +20,7 @@ from pylon.errors import Invalid
 
 if TYPE_CHECKING:
     from pylon.services.publish_heads import Heads
+    from pylon.services.replay import Replayed
     from pylon.services.verify_log import Verification
     from pylon.settings import Settings
 
@@ -39,11 +41,22 @@ _From = Annotated[int, typer.Option("--from", min=1, metavar="SEQ", help="Number
 _WithChecker = Annotated[
     bool, typer.Option("--with-checker", help="Write check_export.py beside it, which checks it without Pylon.")
 ]
+_Names = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[NAME]...", help="Decisions and plans, such as D-000012 and P-000003.", show_default=False
+    ),
+]
+_All = Annotated[bool, typer.Option("--all", help="Every decision, and every plan that came to a result.")]
+_Last = Annotated[int | None, typer.Option("--last", min=1, metavar="N", help="The last N of each.")]
 
 
 def add_audit(app: typer.Typer, settings: Callable[[], Settings]) -> None:
     """Add the commands to `app`; `settings` loads them."""
-    audit = typer.Typer(help="The log of decisions: check it, export it, publish its head.", no_args_is_help=True)
+    audit = typer.Typer(
+        help="The log of decisions: check it, export it, publish its head, make its decisions again.",
+        no_args_is_help=True,
+    )
     app.add_typer(audit, name="audit")
 
     @audit.command()
@@ -61,6 +74,11 @@ def add_audit(app: typer.Typer, settings: Callable[[], Settings]) -> None:
         """Publish the present head of the log: append it to chain-heads.jsonl in PYLON_HOME."""
         _publish(settings())
 
+    @audit.command()
+    def replay(names: _Names = None, everything: _All = False, last: _Last = None) -> None:
+        """Make decisions and plans again from what was kept of them, and compare byte for byte."""
+        raise typer.Exit(_replay(settings(), names or [], last, everything=everything))
+
 
 def _verify(heads: Path | None, settings: Settings) -> int:
     from pylon.interfaces import runtime
@@ -71,6 +89,49 @@ def _verify(heads: Path | None, settings: Settings) -> int:
         found = verify(here.database, here.operator_id, known.heads, progress)
     _print(found)
     return 0 if found.is_intact else 1
+
+
+def _replay(settings: Settings, named: Sequence[str], last: int | None, *, everything: bool) -> int:
+    from pylon.interfaces import runtime
+    from pylon.services import replay
+
+    if sum((bool(named), everything, last is not None)) != 1:
+        raise Invalid("Say what to make again: names such as D-000012 or P-000003, or --last N, or --all.")
+    found: list[Replayed] = []
+    with runtime.opened(settings, may_create=False) as here, _told("made again") as progress:
+        names = named or replay.names(here.database, here.operator_id, last=last)
+        for done, name in enumerate(names, 1):
+            found.append(replay.replay(here.database, here.operator_id, name))
+            progress(done, len(names))
+            if named or not found[-1].is_sound:
+                _print_replayed(found[-1])
+    if not named:
+        _print_count(found)
+    return 0 if all(one.is_sound for one in found) else 1
+
+
+def _print_replayed(one: Replayed) -> None:
+    colour = "green" if one.is_sound else "red bold"
+    saw = "" if one.input_bytes is None else f" Its input: {one.input_digest}, {one.input_bytes:,} bytes."
+    out.print(
+        f"{escape(one.name)} [{colour}]{one.verdict.value.replace('_', ' ')}[/]. {escape(one.detail)}{saw}",
+        soft_wrap=not out.is_terminal,
+    )
+
+
+def _print_count(found: Sequence[Replayed]) -> None:
+    """Print how many came out how; and, by kind, what is kept of what they saw, each input counted once."""
+    from pylon.services.replay import Verdict
+
+    counts = Counter(one.verdict for one in found)
+    always = (Verdict.SAME, Verdict.DIFFERENT, Verdict.GIVEN)
+    shown = [*always, *(one for one in Verdict if one not in always and counts[one])]
+    out.print(", ".join(f"{counts[one]:,} {one.value.replace('_', ' ')}" for one in shown))
+    for kind in ("decision", "plan"):
+        kept = {one.input_digest: one.input_bytes for one in found if one.kind == kind and one.input_bytes}
+        if kept:
+            size = sum(filter(None, kept.values()))
+            out.print(f"Kept of what the {kind}s saw: inputs {len(kept):,}, bytes {size:,}")
 
 
 def _check_export(export: Path, heads: Path | None, settings: Settings) -> int:

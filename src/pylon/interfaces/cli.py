@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -15,19 +14,21 @@ from rich.markup import escape
 
 from pylon.errors import Invalid, PylonError
 from pylon.interfaces.audit_command import add_audit
+from pylon.interfaces.backtest_command import add_backtest
 from pylon.interfaces.decide_command import add_decide
 from pylon.interfaces.demo_command import add_demo
 from pylon.interfaces.import_command import add_import
 from pylon.interfaces.instants import of_option
+from pylon.interfaces.plan_command import add_plan
 from pylon.interfaces.report_command import add_report
 from pylon.interfaces.signals_command import add_signals
+from pylon.interfaces.windows_command import add_windows_command
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from socket import socket
 
     from pylon.interfaces.runtime import Runtime
-    from pylon.services.reports import RunReport
     from pylon.services.status import Status
     from pylon.settings import Settings
 
@@ -46,7 +47,6 @@ app = typer.Typer(
 db = typer.Typer(help="The database: migrate it, look at it, stop it, delete it.", no_args_is_help=True)
 app.add_typer(db, name="db")
 
-_FIRST_DECISIONS = 10
 _INTERRUPTED = 130
 """What Typer makes of Ctrl-C, after every block has been left in order."""
 
@@ -72,18 +72,19 @@ def main(words: list[str] | None = None) -> None:
 @app.command()
 def up() -> None:
     """Set everything up, load the grid, decide on it, print both, and serve the API with scheduled updates."""
-    from pylon.interfaces import runtime, serving, tables
+    from pylon.interfaces import first_run, runtime, serving, tables
 
     settings = _settings()
     serving.stop_on_terminate()
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
         serving.warm_up()
-        report = _first_load(here)
+        here.worker.start()
+        report = first_run.load(here, _say)
         if report:
             out.print(tables.sources_table(report))
         _print_stock(_status(here), see="; `pylon status` says why")
         if report:
-            _first_round(here, report)
+            first_run.decide(here, report, _say)
         _serve(here, listener)
 
 
@@ -127,10 +128,13 @@ def pipeline(
 
 add_import(app, lambda: _settings(), lambda title, outcome: _say(title, outcome))
 add_signals(app, lambda: _settings())
+add_windows_command(app, lambda: _settings())
 add_report(app, lambda: _settings())
+add_plan(app, lambda: _settings())
 add_decide(app, lambda: _settings(), lambda title, outcome: _say(title, outcome))
 add_demo(app, lambda: _settings())
 add_audit(app, lambda: _settings())
+add_backtest(app)
 
 
 @app.command()
@@ -303,47 +307,6 @@ def _serve(here: Runtime, listener: socket) -> None:
 
     serving.configure_logging()
     serving.serve(here, listener, lambda address: out.print(f"[bold]Serving {address}[/]  (docs: {address}/docs)"))
-
-
-def _first_load(here: Runtime) -> RunReport | None:
-    """Run the pipeline; where another process does, wait for its data, or for the lease of one that was killed."""
-    from pylon.errors import LeaseHeld
-    from pylon.store.leases import TERM_S
-
-    give_up_at = time.monotonic() + 2 * TERM_S
-    said = False
-    while not _has_data(here):
-        try:
-            return here.run_pipeline("start-up", _say)
-        except LeaseHeld:
-            if time.monotonic() > give_up_at:
-                raise
-        if not said:
-            _say("Pipeline", f"another process runs it, or was killed at it; waiting, {2 * TERM_S} s at most")
-            said = True
-        time.sleep(0.5)
-    return None
-
-
-def _first_round(here: Runtime, report: RunReport) -> None:
-    """Carry out what is due and let the agents decide on what has just been loaded."""
-    from pylon.errors import LeaseHeld
-    from pylon.interfaces.decide_command import print_round
-
-    here.execute()
-    try:
-        done = here.decide(f"pipeline run {report.run_id}", _say)
-    except LeaseHeld:
-        _say("Agents", "another process lets them decide")
-        return
-    here.execute()  # what was booked for this moment starts now
-    print_round(done, _FIRST_DECISIONS)
-
-
-def _has_data(here: Runtime) -> bool:
-    from pylon.services.status import readiness
-
-    return readiness(here.database, here.operator_id, here.clock()).ready
 
 
 def _status(here: Runtime) -> Status:

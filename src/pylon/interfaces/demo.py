@@ -13,6 +13,7 @@ from pylon.ontology.fleet import StorageAsset
 from pylon.ontology.object_sets import Aggregation, Function, Measure
 from pylon.services.execute import Executed
 from pylon.services.list_decisions import Decision, list_decisions
+from pylon.services.list_plans import PlanSummary
 from pylon.services.report import Report, Total, report
 from pylon.services.search_objects import aggregate
 from pylon.settings import Settings
@@ -27,6 +28,8 @@ _EXAMPLES = (
 """Of each of these the decision that saves most is shown."""
 _PAGE = 200
 _READ_AGAIN = timedelta(hours=2)
+_PLAN_EVERY = 4
+"""Half hours from plan to plan; `pylon serve` makes one after each run of the pipeline."""
 
 
 class DrivenClock:
@@ -50,6 +53,8 @@ class Step:
     decisions: list[Decision]
     errors: list[str]
     """Which agents failed, and why."""
+    plan: PlanSummary
+    """The last plan of the whole fleet."""
     totals: list[Total]
     """As `pylon report` has them."""
     began_with_mwh: float
@@ -82,13 +87,16 @@ def moments(now: datetime, hours: int) -> list[datetime]:
 def course(runtime: Runtime, clock: DrivenClock, at: list[datetime]) -> Iterator[Step]:
     """Drive the clock; at each moment the grid is read, what is due happens, and the agents decide."""
     seen, since = 0, None
-    for moment in at:
+    for number, moment in enumerate(at):
         clock.now = moment
         run = runtime.run_pipeline("demo", since=since)
         since = moment - _READ_AGAIN  # farther back nothing changes any more: the grid is made up
         before_mwh = _stored_mwh(runtime)
         executed = runtime.execute()
-        made = runtime.decide(f"pipeline run {run.run_id}")
+        trigger = f"pipeline run {run.run_id}"
+        if number % _PLAN_EVERY == 0:
+            plan = runtime.plan(trigger)
+        made = runtime.decide(trigger)
         decisions = _decisions_after(runtime, seen)
         seen = decisions[-1].seq if decisions else seen
         yield Step(
@@ -96,6 +104,7 @@ def course(runtime: Runtime, clock: DrivenClock, at: list[datetime]) -> Iterator
             executed=executed,
             decisions=decisions,
             errors=[f"{turn.agent_id}: {turn.error}" for turn in made.turns if turn.error],
+            plan=plan,
             totals=books(runtime, at[0], moment).totals,
             began_with_mwh=before_mwh,
             stored_mwh=_stored_mwh(runtime),

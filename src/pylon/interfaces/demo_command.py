@@ -98,6 +98,7 @@ def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
     from collections import Counter
 
     from pylon.interfaces import demo
+    from pylon.interfaces.plan_tables import plan_line
     from pylon.interfaces.report_command import print_report
     from pylon.services.verify_log import verify
 
@@ -106,6 +107,7 @@ def _close(here: Runtime, steps: list[Step], now: datetime) -> None:
     out.print("Decisions: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) + ".")
     for error in dict.fromkeys(error for step in steps for error in step.errors):
         out.print(f"[red]An agent failed:[/] {escape(error)}")
+    out.print(f"The last plan of the whole fleet: {escape(plan_line(steps[-1].plan))}.")
     print_report(demo.books(here, steps[0].at, now))
     out.print(demo.storage_line(steps))
     found = verify(here.database, here.operator_id)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hmac
+import logging
 import os
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from pylon import pipeline
-from pylon.errors import Invalid
+from pylon.errors import Invalid, PylonError
 from pylon.ontology.calendar import floor
+from pylon.ontology.enums import PlanStatus
 from pylon.ontology.identity import uuid7
 from pylon.services import ingest, operators
 from pylon.services.desk import Call
@@ -26,10 +30,15 @@ from pylon.store.access import Access
 from pylon.store.database import Database
 
 if TYPE_CHECKING:
+    from pylon.services._plan_worker import PlanWorker
     from pylon.services.execute import Executed
+    from pylon.services.list_plans import PlanSummary
+    from pylon.services.plan_fleet import PlanProgress
     from pylon.services.run_agents import Round
 
 __all__ = ["Clock", "Runtime", "opened", "utc_now"]
+
+log = logging.getLogger("pylon.runtime")
 
 Clock = Callable[[], datetime]
 
@@ -81,6 +90,63 @@ class Runtime:
             self.database, self.views, self.call(), trigger=trigger, clock=self.clock, progress=progress
         )
 
+    def plan(self, trigger: str, progress: PlanProgress | None = None) -> PlanSummary:
+        """Have the whole fleet planned, now, and return the plan as it has ended.
+
+        Raises `LeaseHeld` while another process works on one.
+        """
+        return self.finish_plan(self.request_plan(trigger), progress)
+
+    def request_plan(self, trigger: str, key: str | None = None) -> PlanSummary:
+        """Ask for a plan, for `finish_plan` or `work_on_plan` to work out; or for the one that is worked on."""
+        from pylon.services.plan_fleet import request  # likewise
+
+        return request(self.database, self.views, self.call(), trigger=trigger, clock=self.clock, key=key)
+
+    def finish_plan(self, plan: PlanSummary, progress: PlanProgress | None = None) -> PlanSummary:
+        """Work out a plan that is QUEUED, and return it as it has ended. Raises `LeaseHeld` likewise."""
+        from pylon.services.plan_fleet import run  # likewise
+
+        call = self.call()
+        return run(self.database, self.views, self.worker, call, plan.id, clock=self.clock, progress=progress)
+
+    def work_on_plan(self, plan: PlanSummary) -> None:
+        """Work out a plan that is QUEUED, without waiting for it."""
+        if plan.status is PlanStatus.QUEUED:
+            threading.Thread(target=self._work_on, args=[plan], name=plan.plan_id, daemon=True).start()
+
+    def _work_on(self, plan: PlanSummary) -> None:
+        try:
+            done = self.finish_plan(plan)
+        except PylonError as error:  # in another's hands, or not to be written down: the next one finds it
+            log.warning("plan %s: %s", plan.plan_id, error.detail)
+        else:
+            log.info("plan %s: %s", plan.plan_id, done.error or done.status.value)
+
+    def work_out_plan(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the planner makes of a document that was kept: a plan made again."""
+        from pylon.services.plan_fleet import work_out  # likewise
+
+        return work_out(self.worker, document)
+
+    def slack_used_up(self) -> str | None:
+        """Return why what has arrived calls for a new plan; None while it does not."""
+        from pylon.services.plan_fleet import used_up  # likewise
+
+        return used_up(self.database, self.operator_id, self.clock())
+
+    @cached_property
+    def worker(self) -> PlanWorker:
+        """What works plans out, in a process of its own."""
+        from pylon.services._plan_worker import PlanWorker
+
+        return PlanWorker()
+
+    def close(self) -> None:
+        """End what was started besides; what needs it afterwards is told that Pylon was stopped."""
+        if "worker" in self.__dict__:
+            self.worker.close()
+
     def publish_heads(self) -> None:
         """Write the head of the operator's log outside the database, if it has moved."""
         publish_heads(self.database, self.operator_id, self.settings.home / HEADS_FILE, self.clock())
@@ -129,4 +195,8 @@ def opened(
     """
     with access.opened(settings, say, may_migrate=may_create) as (way_in, database):
         operator_id = operators.acting(database, settings.operator, now=clock(), may_create=may_create)
-        yield Runtime(settings, way_in, database, operator_id, clock)
+        here = Runtime(settings, way_in, database, operator_id, clock)
+        try:
+            yield here
+        finally:
+            here.close()

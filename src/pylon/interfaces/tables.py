@@ -179,6 +179,11 @@ def faults(report: RunReport, now: datetime) -> Iterator[str]:
                 f"{source.title}: {gap.half_hours} half hours missing, "
                 f"{gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC"
             )
+    if lacking := report.forecasts.without_history:
+        yield (
+            f"No forecast by Pylon of {sum(lacking.values()):,} half hours ahead that no source gave, in "
+            f"{len(lacking)} series: less than a day of their real past is known"
+        )
     if report.error:
         yield str(report.error["detail"])
 

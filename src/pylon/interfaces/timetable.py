@@ -1,6 +1,7 @@
 """The timetable: the pipeline at minutes 12 and 42, when the half hour's forecasts have been published.
 
-After each run what is due is carried out and the agents decide; what is due is carried out every minute besides.
+After each run what is due is carried out, the whole fleet is planned, and the agents decide. What is due is carried
+out every minute besides; then the fleet is planned again when what has arrived has used up what the plan left.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -82,7 +83,8 @@ async def _run(runtime: Runtime, trigger: str) -> None:
 
 
 async def _execute(runtime: Runtime, held: set[str]) -> None:
-    await asyncio.to_thread(_execute_every_minute, runtime, held)
+    with suppress(asyncio.CancelledError):  # the server ends while it is at it
+        await asyncio.to_thread(_execute_every_minute, runtime, held)
 
 
 async def _refresh_centres(runtime: Runtime) -> None:
@@ -113,21 +115,27 @@ def _run_and_log(runtime: Runtime, trigger: str) -> bool:
     else:
         log.info("pipeline: %s, %d rows written", report.status.value, report.rows_written)
         _execute_and_log(runtime)
-        _decide_and_log(runtime, f"pipeline run {report.run_id}")
+        trigger = f"pipeline run {report.run_id}"
+        _plan_and_log(runtime, trigger)
+        _decide_and_log(runtime, trigger)
     return True
 
 
 def _execute_every_minute(runtime: Runtime, held: set[str]) -> None:
     """Carry out what is due, and have work placed anew whose site has closed before it could start.
 
-    `held` is what was held a minute ago: the agents are asked once about a job, and again in their next round.
+    `held` is what was held a minute ago: the agents are asked once about a job, and again in their next round. They
+    are asked too, after a new plan, when the one that stands has been overtaken by what arrived.
     """
     done = _execute_and_log(runtime)
     newly_held = set(done.held) - held if done else set()
     held.clear()
     held.update(done.held if done else ())
-    if newly_held:
-        _decide_and_log(runtime, "held work")
+    overtaken = _overtaken(runtime)
+    if overtaken:
+        _plan_and_log(runtime, overtaken)
+    if newly_held or overtaken:
+        _decide_and_log(runtime, overtaken or "held work")
 
 
 def _execute_and_log(runtime: Runtime) -> Executed | None:
@@ -145,6 +153,33 @@ def _execute_and_log(runtime: Runtime) -> Executed | None:
     for refusal in done.refusals:
         log.warning("execution refused: %s", refusal["detail"])
     return done
+
+
+def _overtaken(runtime: Runtime) -> str | None:
+    """Return why what has arrived calls for a new plan, if it does."""
+    try:
+        return runtime.slack_used_up()
+    except PylonError as error:
+        log.error("plan: %s", error.detail)
+    except Exception:  # the server must outlive a fault in one call
+        log.exception("plan")
+    return None
+
+
+def _plan_and_log(runtime: Runtime, trigger: str) -> None:
+    try:
+        made = runtime.plan(trigger)
+    except LeaseHeld:
+        log.info("plan: another process works on one")
+    except PylonError as error:
+        log.error("plan: none: %s", error.detail)
+    except Exception:  # the server must outlive a fault in one plan
+        log.exception("plan: none")
+    else:
+        if made.error:
+            log.error("plan %s: %s: %s", made.plan_id, made.status.value, made.error)
+        else:
+            log.info("plan %s: %d workloads", made.plan_id, made.workloads or 0)
 
 
 def _decide_and_log(runtime: Runtime, trigger: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from types import ModuleType
 
 from pylon.errors import NotFound
-from pylon.ontology import agency, compute, deciding, fleet, grid, links, records
+from pylon.ontology import agency, compute, deciding, fleet, grid, links, plans, records
 from pylon.ontology.types import ObjectType, Record, Row
 
 __all__ = ["LINKS", "OBJECT_TYPES", "RECORDS", "ROWS", "object_type"]
 
-_MODULES: tuple[ModuleType, ...] = (fleet, grid, compute, agency, deciding, records)
+_MODULES: tuple[ModuleType, ...] = (fleet, grid, compute, agency, deciding, plans, records)
 
 
 def _declared(kind: type[Row]) -> dict[str, type[Row]]:

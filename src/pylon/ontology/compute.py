@@ -44,6 +44,7 @@ class ComputeWorkload(ObjectType):
             Index("operator_id, status, deadline"),
             Index("operator_id, host_dc_id"),
             Index("operator_id, origin_dc_id"),
+            Index("operator_id, plan_id"),
         ),
     )
 
@@ -100,7 +101,11 @@ class ComputeWorkload(ObjectType):
     )
     value_gbp: Annotated[Pounds | None, Field(ge=0, description="Value of the compute, lost if never run")] = None
     scheduled_start: Annotated[Instant | None, Field(description="When the job is to start")] = None
-    plan_id: Annotated[UUID | None, Field(description="The plan that placed the job")] = None
+    plan_id: Annotated[
+        UUID | None,
+        Ref("Plan", "PLANNED_BY", doc="Workload was placed by the plan"),
+        Field(description="The plan that placed the job"),
+    ] = None
     status: Annotated[WorkloadStatus, Field(description="Where the job is in its life")] = WorkloadStatus.PENDING
     status_reason: Annotated[
         Text | None, Field(description="Why it has this status, where whoever gave it said so")

@@ -13,6 +13,7 @@ __all__ = [
     "DecisionType",
     "Fuel",
     "OperatorType",
+    "PlanStatus",
     "RunStatus",
     "StorageStatus",
     "WorkloadStatus",
@@ -164,3 +165,18 @@ class RunStatus(StrEnum):
     SUCCEEDED = "SUCCEEDED"
     PARTIAL = "PARTIAL"
     FAILED = "FAILED"
+
+
+class PlanStatus(StrEnum):
+    """How a plan stands: ABANDONED when whoever worked on it ended before it did."""
+
+    QUEUED = "QUEUED"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    ABANDONED = "ABANDONED"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more comes of the plan."""
+        return self not in (PlanStatus.QUEUED, PlanStatus.RUNNING)

@@ -139,6 +139,12 @@ class RegionalGridSignal(ObjectType):
     carbon_intensity_forecast: Annotated[
         GramsPerKwh | None, Field(ge=0, description="Forecast carbon intensity; 0 is legal in a region")
     ] = None
+    carbon_intensity_upper: Annotated[
+        GramsPerKwh | None,
+        Field(
+            ge=0, description="What caps are held against: 90 % quantile of Pylon's own forecast; null on others"
+        ),
+    ] = None
     carbon_intensity_actual: Annotated[
         GramsPerKwh | None, Field(ge=0, description="Actual carbon intensity, where a source gives one")
     ] = None

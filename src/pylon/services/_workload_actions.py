@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
+from uuid import UUID
 
 from pylon.agents import by_hand, compute_orchestrator, jobs, reasons
-from pylon.agents.contract import Span
+from pylon.agents.contract import Draft, Span
 from pylon.agents.jobs import Placing, interval
 from pylon.errors import Invalid, Refused
 from pylon.ontology import actions
@@ -20,6 +21,7 @@ from pylon.services._running_actions import must_become
 from pylon.services.desk import Asked, Desk, Handler
 from pylon.services.view_fleet import needs
 from pylon.store import objects
+from pylon.store.database import Answer
 
 __all__ = ["HANDLERS"]
 
@@ -39,13 +41,14 @@ def _submit_all(desk: Desk, given: actions.SubmitWorkloads, asked: Asked) -> Non
 
 def _arrive(desk: Desk, jobs: Sequence[actions.SubmitWorkload], asked: Asked) -> None:
     """Take in every job, or none, and decide each at once, in the order given."""
+    acting = _ask_orchestrator(desk)  # before anything is waited for
     taken = {workload.job_id for workload in desk.workloads([job.job_id for job in jobs])}
     refusals = [refusal for job in jobs for refusal in _refusals(job, taken, desk.now)]
     if refusals:
         raise Refused("; ".join(refusal["detail"] for refusal in refusals[:5]), refusals=refusals)
-    desk.look()
+    _ = desk.view  # with it every data centre is read
     arrived = [_workload(desk, job) for job in jobs]
-    agent = _orchestrator(desk)
+    agent = _orchestrator(desk, acting)
     for workload in arrived:
         desk.add(workload)
         _decide(desk, workload, agent, asked)
@@ -78,13 +81,18 @@ def _workload(desk: Desk, job: actions.SubmitWorkload) -> ComputeWorkload:
     )
 
 
-def _orchestrator(desk: Desk) -> Agent | None:
+def _ask_orchestrator(desk: Desk) -> Answer:
+    return desk.transaction.ask(
+        "acting_agent", operator_id=desk.operator_id, agent_type=AgentType.COMPUTE_ORCHESTRATOR
+    )
+
+
+def _orchestrator(desk: Desk, acting: Answer | None = None) -> Agent | None:
     """Return the orchestrator that acts for the operator; an OFFLINE one when all are; None when it has none."""
-    wanted = {"operator_id": desk.operator_id, "agent_type": AgentType.COMPUTE_ORCHESTRATOR}
-    row = desk.transaction.one("acting_agent", **wanted)
+    row = (acting or _ask_orchestrator(desk)).one()
     if row is None:
         rows = objects.read(desk.transaction, Agent, operator_id=desk.operator_id, order_by=["created_at", "id"])
-        row = next((one for one in rows if one["agent_type"] == wanted["agent_type"]), None)
+        row = next((one for one in rows if one["agent_type"] == AgentType.COMPUTE_ORCHESTRATOR), None)
     return None if row is None else Agent.model_validate(row)
 
 
@@ -119,8 +127,8 @@ def _leave_undecided(desk: Desk, workload: ComputeWorkload, why: str) -> None:
     if workload.host_dc_id is not None:
         desk.unbook(workload)
         desk.forget()
-    waiting = {"status": _S.PENDING, "status_reason": why, "host_dc_id": None, "scheduled_start": None}
-    desk.change(workload.model_copy(update=waiting))
+    nowhere = {"host_dc_id": None, "scheduled_start": None, "plan_id": None}
+    desk.change(workload.model_copy(update={"status": _S.PENDING, "status_reason": why, **nowhere}))
 
 
 def _accept(desk: Desk, given: actions.AcceptWorkload, asked: Asked) -> None:
@@ -205,6 +213,7 @@ def _book(desk: Desk, given: Booking, asked: Asked, status: WorkloadStatus) -> N
                 "status_reason": given.reason,
                 "host_dc_id": centre.id,
                 "scheduled_start": spans[0].starts_at,
+                "plan_id": _plan_of(draft),
             }
         )
     )
@@ -229,10 +238,17 @@ def _set_aside(
                 "status_reason": given.reason,
                 "host_dc_id": None,
                 "scheduled_start": None,
+                "plan_id": None,
                 "completed_at": ended,
             }
         )
     )
+
+
+def _plan_of(draft: Draft) -> UUID | None:
+    """Return the plan that chose a booking; None for one that was chosen for its workload alone."""
+    by_plan = draft.inputs.get("by_plan")
+    return None if by_plan is None else UUID(by_plan["id"])
 
 
 def _settings(agent: Agent | None) -> Placing:

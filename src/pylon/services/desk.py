@@ -76,9 +76,7 @@ class Desk:
         """Lock the operator. With `whole` the view has workloads and storage, for a round of the agents."""
         if call.founds is not None:
             _found(transaction, call.founds)
-        entered = transaction.one("enter_operator", operator_id=call.operator_id, now=call.now)
-        assert entered is not None  # noqa: S101  the statement returns its row
-        self._stamp = (floor(call.now), entered["latest_run"], entered["centres"], entered["how_many"])
+        self._entering = transaction.ask("enter_operator", often=True, operator_id=call.operator_id, now=call.now)
         self.transaction = transaction
         self.operator_id = call.operator_id
         self.now = call.now
@@ -87,9 +85,7 @@ class Desk:
         self._call = call
         self._views = views
         self._is_whole = whole
-        self._seq: int = entered["seq"]
-        self._revision: int = entered["revision"]
-        self._forgotten = False
+        self._forgotten = self.is_sent = False
         self._known: dict[UUID, ObjectType] = {}
         self._stored: dict[UUID, ObjectType] = {}
         self._jobs: dict[str, UUID] = {}
@@ -103,18 +99,15 @@ class Desk:
     def view(self) -> View:
         """What agents decide on, with whatever has been booked here so far."""
         operator_id = self.operator_id
-        kept = None if self._is_whole else self._views.take(operator_id, self._stamp, self._revision - 1)
+        seq, revision, stamp = self._entered
+        kept = None if self._is_whole else self._views.take(operator_id, stamp, revision - 1)
         if kept is None:
             if self._is_whole:  # so that storage is planned from what it holds
                 carry_out(self.transaction, operator_id, self.now)
-            kept = view_fleet(self.transaction, operator_id, self.now, after_seq=self._seq, whole=self._is_whole)
+            kept = view_fleet(self.transaction, operator_id, self.now, after_seq=seq, whole=self._is_whole)
         for row in (*kept.sites, *kept.assets, *kept.workloads):
             self.remember(row)
         return replace(kept, now=self.now)
-
-    def look(self) -> View:
-        """Return the view; every data centre has been read with it."""
-        return self.view
 
     def new_id(self) -> UUID:
         """Return a new id of version 7."""
@@ -183,7 +176,7 @@ class Desk:
         """Put a decision at the end of the operator's log and return its id."""
         decision = Decided(
             id=self.new_id(),
-            decision_id=f"D-{self._seq + len(self.decided) + 1:06d}",
+            decision_id=f"D-{self._entered[0] + len(self.decided) + 1:06d}",
             agent_id=asked.agent_id,
             draft=draft,
             effect={"by": asked.by, **effect},
@@ -225,7 +218,8 @@ class Desk:
     def clear(self, workload: ComputeWorkload) -> None:
         """Remove where a workload was to run, if anywhere, without giving back the room: `forget` does that."""
         self._placed.pop(workload.id, None)
-        self._unplaced.add(workload.id)
+        if workload.id in self._stored:
+            self._unplaced.add(workload.id)
 
     def forget(self) -> None:
         """Say that something else than bookings has changed: the next to decide reads the fleet anew."""
@@ -235,6 +229,7 @@ class Desk:
 
     def flush(self) -> None:
         """Send everything. Raises `Conflict`, here or at the commit, when an id that was to be new is taken."""
+        self.is_sent = True
         self._add_new()
         log.append(self.transaction, self.operator_id, [*map(self._row_of, self.decided)], now=self.now)
         operator_id = self.operator_id
@@ -249,14 +244,21 @@ class Desk:
 
     def keep(self) -> None:
         """After the commit: leave the view, as it is now, to the next one at this operator's desk."""
+        _, revision, stamp = self._entered
         if self._forgotten:
             self._views.drop(self.operator_id)
         elif "view" in self.__dict__:
-            self._views.keep(self.operator_id, self.view, self._stamp, self._revision)
+            self._views.keep(self.operator_id, self.view, stamp, revision)
         else:
-            self._views.pass_on(self.operator_id, self._revision)
+            self._views.pass_on(self.operator_id, revision)
 
     # ---- inside
+
+    @cached_property
+    def _entered(self) -> tuple[int, int, tuple[Any, ...]]:
+        """The last number of the log, the revision, and what else a kept view is of, as the operator was locked."""
+        seq, revision, *seen = (self._entering.one() or {}).values()
+        return seq, revision, (floor(self.now), *seen)
 
     @property
     def _bookings(self) -> dict[UUID, Booking]:
@@ -346,12 +348,8 @@ class Desk:
         """Write each asset's new schedule in the place of what it was to do from there on."""
         for asset_id in dict.fromkeys(row.storage_asset_id for row in self._dispatches):
             rows = [row for row in self._dispatches if row.storage_asset_id == asset_id]
-            self.transaction.send(
-                "unschedule",
-                operator_id=self.operator_id,
-                asset_id=asset_id,
-                start=min(row.starts_at for row in rows),
-            )
+            start = min(row.starts_at for row in rows)
+            self.transaction.send("unschedule", operator_id=self.operator_id, asset_id=asset_id, start=start)
             objects.send_new(self.transaction, rows)
 
 
@@ -389,7 +387,8 @@ def opened(
         with database.as_actor(call.operator_id, pipelined=True) as transaction:
             desk = Desk(transaction, views, call, whole=whole)
             yield desk
-            desk.flush()
+            if not desk.is_sent:  # who had more to work out meanwhile has done it
+                desk.flush()
             if dry_run:
                 transaction.wait()
                 raise _Undone

@@ -99,6 +99,7 @@ def _regional_row(reading: RegionalReading) -> dict[str, Any]:
         "region_id": reading.region_id,
         "timestamp": reading.starts_at,
         "carbon_intensity_forecast": forecast,
+        "carbon_intensity_upper": reading.carbon_intensity_upper,
         "carbon_index": reading.carbon_index,
         "carbon_index_computed": None if forecast is None else carbon.index(forecast, reading.starts_at.year),
         "mix": reading.mix,

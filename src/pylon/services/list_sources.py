@@ -17,7 +17,7 @@ from pylon.services.recall_signals import Withheld
 from pylon.services.reports import Gap, Outcome, RunReport, SourceReport, gaps_of
 from pylon.services.series import NATIONAL, SERIES, find
 from pylon.sources import feed
-from pylon.sources.feed import SIMULATED, Side, Source, Supply, Terms
+from pylon.sources.feed import MODELLED, SIMULATED, Side, Source, Supply, Terms
 from pylon.store.database import Database, Transaction
 
 __all__ = [
@@ -224,7 +224,7 @@ def _absent(transaction: Transaction, now: datetime) -> dict[str, set[datetime]]
 
 
 def _is_real(row: Mapping[str, Any], quantity: str, column: str | None = None) -> bool:
-    return (row["provenance"] or {}).get(quantity, SIMULATED) != SIMULATED and (
+    return (row["provenance"] or {}).get(quantity, SIMULATED) not in (SIMULATED, MODELLED) and (
         column is None or row[column] is not None
     )
 

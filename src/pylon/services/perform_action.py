@@ -95,12 +95,13 @@ def perform(
     parameters = actions.action(name).parse(given)
     if isinstance(parameters, actions.RegisterOperator):
         call = _registry_actions.founding(call, parameters, key)
-    asked_for = digest([name, parameters.model_dump(mode="json")])
+    asked_for = "" if key is None else digest([name, parameters.model_dump(mode="json")])
     try:
         with opened(database, views, call, dry_run=dry_run) as desk:
             if key is not None and (before := _performed_before(desk, key, asked_for)):
                 return before.model_copy(update={"dry_run": dry_run})
             HANDLERS[name](desk, parameters, asked)
+            desk.flush()  # so that the database writes while the answer is made
             performed = _performed(desk, name, dry_run)
             if key is not None:
                 _remember(desk, key, asked_for, performed)

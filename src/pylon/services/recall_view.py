@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
+from pylon.agents import standing
 from pylon.agents.contract import Span, View
 from pylon.errors import NotFound
 from pylon.ontology.enums import DataCentreStatus
@@ -42,7 +43,17 @@ def view_before(transaction: Transaction, operator_id: UUID, decision: Mapping[s
         "effects_between", operator_id=operator_id, after_seq=inputs["after_seq"], seq=decision["seq"]
     )
     _apply(view, between)
+    if "by_plan" in inputs:
+        _lift(view, transaction, operator_id, decision)
     return view
+
+
+def _lift(view: View, transaction: Transaction, operator_id: UUID, decision: Mapping[str, Any]) -> None:
+    """Give back the room of the workloads that were moved together with this one, and after it."""
+    seq, by_plan = decision["seq"], decision["inputs"]["by_plan"]
+    end = seq + by_plan["of"] - by_plan["number"] + 1
+    for one in transaction.all("effects_between", operator_id=operator_id, after_seq=seq, seq=end):
+        _give_back(view, one["standing"])
 
 
 def _view(document: Mapping[str, Any], inputs: Mapping[str, Any]) -> View:
@@ -63,6 +74,7 @@ def _view(document: Mapping[str, Any], inputs: Mapping[str, Any]) -> View:
         simulated=tuple(document["simulated"]),
         digest=inputs["view"],
         after_seq=inputs["after_seq"],
+        plan=standing.recalled(document["plan"]) if "plan" in document else None,
     )
 
 
@@ -71,21 +83,24 @@ def _field(document: Mapping[str, Any]) -> Field:
     shape = (len(sites), half_hours)
     prices = [site["tariff_gbp_mwh"] or document["wholesale_gbp_mwh"] for site in sites]
     carbon = [document["carbon_gco2_kwh"][str(site["region_id"])] for site in sites]
-    room = np.array([[_unfolded(site["room"][name]) for site in sites] for name in RESOURCES], dtype=np.float64)
+    nothing, unknown = [[0.0, half_hours]], [None] * half_hours
+    scarcity = [standing.unfolded(site.get("scarcity_gbp_mwh", nothing)) for site in sites]
+    room = np.array(
+        [[standing.unfolded(site["room"][name]) for site in sites] for name in RESOURCES], dtype=np.float64
+    )
+    upper = [document.get("carbon_upper_gco2_kwh", {}).get(str(site["region_id"]), unknown) for site in sites]
     return Field(
         price_gbp_mwh=np.array(prices, dtype=np.float64).reshape(shape),
         carbon_gco2_kwh=np.array(carbon, dtype=np.float64).reshape(shape),
+        carbon_upper_gco2_kwh=np.array(upper, dtype=np.float64).reshape(shape)
+        if "carbon_upper_gco2_kwh" in document
+        else None,
         stress=np.array(document["stress"], dtype=np.float64),
-        scarcity_gbp_mwh=np.zeros(shape),
+        scarcity_gbp_mwh=np.array(scarcity, dtype=np.float64).reshape(shape),
         room=room.reshape(len(RESOURCES), *shape),
         is_open=np.array([site["status"] == DataCentreStatus.ACTIVE for site in sites], dtype=np.bool_),
         pue=np.array([site["pue"] for site in sites], dtype=np.float64),
     )
-
-
-def _unfolded(runs: Iterable[Sequence[float | None]]) -> list[float]:
-    """Return the values of [value, how many] pairs; None is no limit."""
-    return [np.inf if value is None else value for value, count in runs for _ in range(int(count or 0))]
 
 
 def _site(kept: Mapping[str, Any]) -> DataCentre:
@@ -103,11 +118,15 @@ def _site(kept: Mapping[str, Any]) -> DataCentre:
 def _apply(view: View, decisions: Iterable[Mapping[str, Any]]) -> None:
     """Take up, and give back, the room that each decision about a workload did."""
     for one in decisions:
-        effect, standing = one["effect"], one["standing"]
-        if standing is not None and standing["takes"] is not None:
-            _move(view, standing["data_centre_id"], standing["spans"], -_taken(standing["takes"]))
+        effect = one["effect"]
+        _give_back(view, one["standing"])
         if "takes" in effect:
             _move(view, effect["data_centre_id"], effect["spans"], _taken(effect["takes"]))
+
+
+def _give_back(view: View, standing: Mapping[str, Any] | None) -> None:
+    if standing is not None and standing["takes"] is not None:
+        _move(view, standing["data_centre_id"], standing["spans"], -_taken(standing["takes"]))
 
 
 def _move(view: View, data_centre_id: str, spans: Iterable[Mapping[str, str]], needed: Floats) -> None:

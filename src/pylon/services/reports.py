@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.enums import RunStatus
 
-__all__ = ["Gap", "Outcome", "Refusal", "RunReport", "SourceReport", "SyntheticReport", "gaps_of"]
+__all__ = ["ForecastReport", "Gap", "Outcome", "Refusal", "RunReport", "SourceReport", "SyntheticReport", "gaps_of"]
 
 REFUSALS_KEPT = 20
 
@@ -87,6 +87,23 @@ class SyntheticReport(_Report):
     workloads_arrived: int = 0
 
 
+class ForecastReport(_Report):
+    """What Pylon forecast itself of the 48 hours ahead, since no source gave it."""
+
+    half_hours: dict[str, int] = Field(default={}, description="How many half hours were forecast, by series")
+    on_short_history: list[str] = Field(
+        default=[],
+        description="Series forecast from so little that their quantiles are near the worst that was seen",
+    )
+    without_history: dict[str, int] = Field(
+        default={},
+        description="Half hours that no source gave and that were not forecast either, by series: of its real past "
+        "less than a day is known",
+    )
+    rows_written: int = 0
+    vintages_written: int = 0
+
+
 class RunReport(_Report):
     """One run of the pipeline."""
 
@@ -101,6 +118,7 @@ class RunReport(_Report):
     vintages_written: int = 0
     flags_written: int = Field(default=0, description="Quality flags raised, changed or cleared")
     stress_written: int = Field(default=0, description="Half hours whose grid stress score was written")
+    forecasts: ForecastReport = ForecastReport()
     synthetic: SyntheticReport | None = None
     error: dict[str, Any] | None = None
 
@@ -113,6 +131,7 @@ class RunReport(_Report):
             + self.vintages_written
             + self.stress_written
             + self.flags_written
+            + self.forecasts.rows_written
             + sum(generated.objects_created.values())
             + generated.workloads_arrived
         )

@@ -192,12 +192,17 @@ def _act(desk: Desk, program: Program, agent: Agent, trigger: str) -> list[dict[
     refused: list[dict[str, Any]] = []
     task = _still_ahead(agent.current_task, desk.now)
     # All are made before the first is carried out: an agent decides on the fleet as it was and on its proposals.
-    for proposal in list(program.run(desk.view, agent)):
+    proposals = list(program.run(desk.view, agent))
+    for workload in desk.workloads([one.parameters["job_id"] for one in proposals if one.is_joint]):
+        desk.unbook(workload)  # so that each may have the room that another leaves
+    for proposal in proposals:
         if acting.status is not proposal.doing:
             acting = enter(desk, acting, proposal.doing, trigger, {"action": proposal.action})
         try:
             perform_action.carry_out(desk, proposal, agent)
         except (Refused, Invalid) as refusal:
+            if proposal.is_joint:
+                raise  # what belongs together is done together or not at all
             about = {"action": proposal.action, "decision_type": proposal.draft.decision_type.value}
             why = refusal.refusals if isinstance(refusal, Refused) else []
             refused.append({**about, "detail": refusal.detail, "refusals": why})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -12,8 +13,8 @@ from uuid import UUID
 
 import numpy as np
 
-from pylon.agents import jobs
-from pylon.agents.contract import Booking, Scheduled, Span, View
+from pylon.agents import jobs, standing
+from pylon.agents.contract import Booking, Scheduled, Span, StandingPlan, View
 from pylon.ontology.agency import OrchestrationDecision
 from pylon.ontology.calendar import AHEAD, HALF_HOUR, floor, half_hours
 from pylon.ontology.canonical import canonical_bytes
@@ -22,7 +23,7 @@ from pylon.ontology.deciding import LoadLimit
 from pylon.ontology.enums import DataCentreStatus, WorkloadStatus
 from pylon.ontology.fleet import DataCentre, StorageAsset
 from pylon.planning.field import RESOURCES, Field, Floats
-from pylon.sources.feed import SIMULATED
+from pylon.services._grid_ahead import GridAhead
 from pylon.store import objects
 from pylon.store.database import Transaction
 
@@ -82,22 +83,23 @@ def view_fleet(
     workloads nor storage: what one arrival is placed on. `after_seq` is the number of the operator's last decision.
     """
     start = floor(now)
-    signals = _Signals.read(transaction, operator_id, start, start + AHEAD)
-    sites = [
-        DataCentre.model_validate(row) for row in objects.read(transaction, DataCentre, operator_id=operator_id)
-    ]
-    rows = transaction.all("limits_ahead", operator_id=operator_id, start=now, end=start + AHEAD)
-    limits = [LoadLimit.model_validate(row) for row in rows]
+    signals = GridAhead.read(transaction, operator_id, start, start + AHEAD)
+    rows = objects.read(transaction, DataCentre, operator_id=operator_id)
+    sites = [DataCentre.model_validate(row) for row in rows]
+    limits = _limits(transaction, operator_id, now, start + AHEAD)
     placed = transaction.all("placed_work", operator_id=operator_id)
-    field = _field(signals, sites, _room(sites, limits, placed, start))
-    content = canonical_bytes(_document(start, signals, sites, field))
+    plan = _plan(transaction, operator_id, now, sites, whole=whole)
+    room = _room(sites, limits, placed, start)
+    beside_mw = _take_in(transaction, operator_id, room, sites, start)
+    field = _field(signals, sites, room, _scarcity(plan, sites, start))
+    content = canonical_bytes(_document(start, signals, sites, field, plan))
     key = hashlib.sha256(content).hexdigest()
     transaction.send("keep_input", operator_id=operator_id, digest=key, content=content.decode(), now=now)
     view = View(
         now=now,
         starts_at=start,
         run_id=signals.run_id,
-        **_present(signals.national[0]),
+        **signals.present(),
         field=field,
         region_carbon=signals.regional,
         wholesale_gbp_mwh=tuple(row["wholesale_price_gbp_mwh"] for row in signals.national),
@@ -108,6 +110,8 @@ def view_fleet(
         simulated=signals.simulated,
         digest=key,
         after_seq=after_seq,
+        beside_mw=beside_mw,
+        plan=plan,
     )
     return _whole(transaction, operator_id, view, signals) if whole else view
 
@@ -131,78 +135,47 @@ def occupy(room: Floats, starts_at: datetime, site: int, spans: Iterable[Span], 
     jobs.occupy(room, site, times, needed)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Signals:
-    """The grid over the field's half hours."""
-
-    run_id: UUID | None
-    national: Sequence[Mapping[str, Any]]
-    regional: Mapping[int, tuple[int | None, ...]]
-    numbers: Mapping[UUID, int]
-    rates: Mapping[str, Sequence[Mapping[str, Any]]]
-    simulated: tuple[str, ...]
-
-    @classmethod
-    def read(cls, transaction: Transaction, operator_id: UUID, start: datetime, end: datetime) -> _Signals:
-        run, national, regional = _one_run(transaction, start, end)
-        rates = transaction.all("tariff_rates_in_force", operator_id=operator_id, start=start, end=end)
-        return cls(
-            run_id=run["id"] if run else None,
-            national=national,
-            regional={row["region_id"]: tuple(row["carbon_intensity_forecast"]) for row in regional},
-            numbers={row["id"]: row["region_id"] for row in transaction.all("regions")},
-            rates={name: list(those) for name, those in groupby(rates, key=lambda rate: rate["tariff"])},
-            simulated=tuple(sorted(_simulated(national, regional))),
-        )
-
-    def price(self, site: DataCentre) -> list[float | None]:
-        """Return what the site pays in each half hour: its tariff where it has one, else the wholesale price."""
-        if site.tariff is None:
-            return [row["wholesale_price_gbp_mwh"] for row in self.national]
-        rates = self.rates.get(site.tariff, ())
-        return [_rate(rates, row["timestamp"]) for row in self.national]
+def _limits(transaction: Transaction, operator_id: UUID, now: datetime, end: datetime) -> list[LoadLimit]:
+    rows = transaction.all("limits_ahead", operator_id=operator_id, start=now, end=end)
+    return [LoadLimit.model_validate(row) for row in rows]
 
 
-def _one_run(
-    transaction: Transaction, start: datetime, end: datetime
-) -> tuple[dict[str, Any] | None, list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the last run and the signals as it left them: of a run that commits in between, all or nothing."""
-    run = transaction.one("last_committed_run")
-    while True:
-        national = transaction.all("national_signals", start=start, end=end)
-        regional = transaction.all("regional_series", start=start, end=end)
-        since = transaction.one("last_committed_run")
-        if (since or {}).get("id") == (run or {}).get("id"):
-            return run, national, regional
-        run = since
+def _plan(
+    transaction: Transaction, operator_id: UUID, now: datetime, sites: Sequence[DataCentre], *, whole: bool
+) -> StandingPlan | None:
+    """Return the newest plan that still covers this moment."""
+    row = transaction.one("standing_plan", operator_id=operator_id, now=now)
+    if row is None:
+        return None
+    of = {"uuid": row["id"], "plan_id": row["plan_id"], "after_seq": row["after_seq"]}
+    return standing.read(json.loads(row["content"]), sites, **of, whole=whole)
 
 
-def _rate(rates: Sequence[Mapping[str, Any]], at: datetime) -> float | None:
-    """Return the rate in force at `at`: the last that has begun."""
-    held = [rate for rate in rates if rate["starts_at"] <= at]
-    return held[-1]["price_gbp_mwh"] if held else None
+def _scarcity(plan: StandingPlan | None, sites: Sequence[DataCentre], start: datetime) -> Floats:
+    """Return what the plan says that room for power is worth; nothing without a plan."""
+    if plan is None:
+        return np.zeros((len(sites), _COLUMNS))
+    return standing.over(plan, RESOURCES[0], [site.id for site in sites], start, _COLUMNS)
 
 
-def _simulated(national: Sequence[Mapping[str, Any]], regional: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Yield the quantities of which some value in the field was made up."""
-    for quantity in ("price", "stress"):
-        if any((row["provenance"] or {}).get(quantity) == SIMULATED for row in national):
-            yield quantity
-    if any(SIMULATED in row["data_source"] for row in regional):
-        yield "carbon"
-
-
-def _field(signals: _Signals, sites: Sequence[DataCentre], room: Floats) -> Field:
+def _field(signals: GridAhead, sites: Sequence[DataCentre], room: Floats, scarcity: Floats) -> Field:
     columns = len(signals.national)
     return Field(
         price_gbp_mwh=_rows([signals.price(site) for site in sites], columns),
         carbon_gco2_kwh=_rows([signals.regional[signals.numbers[site.region_id]] for site in sites], columns),
+        carbon_upper_gco2_kwh=_upper(signals, sites, columns),
         stress=_rows([[row["grid_stress_score"] for row in signals.national]], columns)[0],
-        scarcity_gbp_mwh=np.zeros((len(sites), columns)),
+        scarcity_gbp_mwh=scarcity,
         room=room,
         is_open=np.array([site.status is DataCentreStatus.ACTIVE for site in sites], dtype=np.bool_),
         pue=np.array([float(site.pue) for site in sites]),
     )
+
+
+def _upper(signals: GridAhead, sites: Sequence[DataCentre], columns: int) -> Floats | None:
+    """Return what is held against caps on carbon, where that is not the intensity itself; None when nowhere."""
+    upper = _rows([signals.regional_upper[signals.numbers[site.region_id]] for site in sites], columns)
+    return None if np.isnan(upper).all() else upper
 
 
 def _rows(values: Sequence[Sequence[float | None]], columns: int) -> Floats:
@@ -228,6 +201,23 @@ def _room(
         if (row := rows.get(held[0]["data_centre_id"], -1)) >= 0:
             occupy(room, start, row, _held(held, start), _needs_of(held[0], float(sites[row].pue)))
     return np.round(room, _PLACES)
+
+
+def _take_in(
+    transaction: Transaction, operator_id: UUID, room: Floats, sites: Sequence[DataCentre], start: datetime
+) -> Floats:
+    """Add to the room, in place, what storage beside the sites gives, less what it takes; return what was added.
+
+    What charges takes no more than is free: it is not the work that gives way to it.
+    """
+    given, rows = np.zeros(room[0].shape), {site.id: row for row, site in enumerate(sites)}
+    for one in transaction.all("storage_beside_sites", operator_id=operator_id, start=start):
+        column = (one["starts_at"] - start) // HALF_HOUR
+        if one["data_centre_id"] in rows and column < _COLUMNS:
+            given[rows[one["data_centre_id"]], column] = one["power_mw"]
+    added: Floats = np.maximum(given, -np.maximum(room[0], 0.0))
+    room[0] = np.round(room[0] + added, _PLACES)
+    return added
 
 
 def _has(site: DataCentre) -> tuple[float, float, float, float]:
@@ -275,7 +265,7 @@ def _bookings(placed: Sequence[Mapping[str, Any]]) -> dict[UUID, Booking]:
     }
 
 
-def _whole(transaction: Transaction, operator_id: UUID, view: View, signals: _Signals) -> View:
+def _whole(transaction: Transaction, operator_id: UUID, view: View, signals: GridAhead) -> View:
     """Return the view with the workloads that have not ended and the storage."""
     workloads = transaction.all("open_workloads", operator_id=operator_id)
     assets = [
@@ -308,25 +298,19 @@ def _whole(transaction: Transaction, operator_id: UUID, view: View, signals: _Si
     )
 
 
-def _present(signal: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the national signal of the present half hour, as the view names it."""
-    return {
-        "grid_signal_id": signal["id"],
-        "carbon_gco2_kwh": signal["carbon_intensity_forecast"],
-        "stress": signal["grid_stress_score"],
-        "price_gbp_mwh": signal["wholesale_price_gbp_mwh"],
-    }
-
-
-def _document(start: datetime, signals: _Signals, sites: Sequence[DataCentre], field: Field) -> dict[str, Any]:
+def _document(
+    start: datetime, signals: GridAhead, sites: Sequence[DataCentre], field: Field, plan: StandingPlan | None
+) -> dict[str, Any]:
     """Return what the field was made of, in plain values: enough to make the same field again."""
     return {
+        **({} if plan is None else {"plan": standing.described(plan)}),
         "starts_at": start,
         "half_hours": len(signals.national),
         "run_id": signals.run_id,
         "wholesale_gbp_mwh": [row["wholesale_price_gbp_mwh"] for row in signals.national],
         "stress": [row["grid_stress_score"] for row in signals.national],
         "carbon_gco2_kwh": {str(number): list(values) for number, values in signals.regional.items()},
+        **_uppers(signals),
         "simulated": list(signals.simulated),
         "sites": [
             {
@@ -339,16 +323,24 @@ def _document(start: datetime, signals: _Signals, sites: Sequence[DataCentre], f
                 "base_load_mw": float(site.base_load_mw),
                 "is_simulated": site.is_simulated,
                 "tariff_gbp_mwh": None if site.tariff is None else signals.price(site),
-                "room": {name: _runs(field.room[i, row]) for i, name in enumerate(RESOURCES)},
+                "room": {name: standing.runs(field.room[i, row]) for i, name in enumerate(RESOURCES)},
+                **_scarce(field.scarcity_gbp_mwh[row]),
             }
             for row, site in enumerate(sites)
         ],
     }
 
 
-def _runs(values: Floats) -> list[list[float | int | None]]:
-    """Return equal neighbours as [value, how many] pairs; None is no limit."""
-    return [
-        [None if value == _UNLIMITED else float(value), len(list(those))]
-        for value, those in groupby(values.tolist())
-    ]
+def _uppers(signals: GridAhead) -> dict[str, Any]:
+    """Return what is held against caps in those regions where it is not the intensity itself."""
+    upper = {
+        str(number): list(values)
+        for number, values in signals.regional_upper.items()
+        if any(value is not None for value in values)
+    }
+    return {"carbon_upper_gco2_kwh": upper} if upper else {}
+
+
+def _scarce(worth: Floats) -> dict[str, Any]:
+    """Return what room is worth at a site, where it is worth anything."""
+    return {"scarcity_gbp_mwh": standing.runs(worth)} if worth.any() else {}

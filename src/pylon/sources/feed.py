@@ -18,6 +18,7 @@ from pylon.sources.http import Http
 
 __all__ = [
     "IMPORTED_RANK",
+    "MODELLED",
     "SIMULATED",
     "Batch",
     "Limits",
@@ -36,6 +37,12 @@ __all__ = [
 
 SIMULATED = "simulated"
 """The `data_source` and provenance of everything Pylon generates."""
+
+MODELLED = "pylon_forecast_v1"
+"""The label of what Pylon forecasts from a signal's real past. It is never taken for what came."""
+
+MODELLED_RANK = 5
+"""Above a simulated value, which knows nothing of the grid; below whatever somebody else says."""
 
 IMPORTED_RANK = 10
 """The rank of a label that no source here carries: data that someone has imported, or a source since removed."""
@@ -168,6 +175,8 @@ class RegionalReading:
     starts_at: datetime
     carbon_intensity_forecast: int | None
     carbon_index: str | None
+    carbon_intensity_upper: int | None = None
+    """What the intensity stays below nine times in ten; None where the source does not say."""
     mix: Mapping[Fuel, Decimal] = field(default_factory=dict)
 
 
@@ -236,4 +245,5 @@ def gaps(present: Iterable[datetime], start: datetime, end: datetime) -> tuple[d
 
 def ranks(sources: Iterable[Source]) -> dict[str, int]:
     """Return the rank of each label, simulated values last; a label that is not there ranks as an import."""
-    return {SIMULATED: 0} | {s.terms.data_source: s.terms.rank for s in sources if not s.terms.is_simulated}
+    given = {source.terms.data_source: source.terms.rank for source in sources if not source.terms.is_simulated}
+    return {SIMULATED: 0, MODELLED: MODELLED_RANK} | given

@@ -16,7 +16,7 @@ from pylon.sources import _gb_model as model
 from pylon.sources import feed
 from pylon.sources._noise import Clock, Floats, Ints, clock, normal, number, smooth, smooth_plane
 
-__all__ = ["SOURCES", "GbSimulator"]
+__all__ = ["SOURCES", "GbSimulator", "regional_carbon"]
 
 # Standard deviations of the forecast, in the manner of the published one: its last revision of a half hour had MAE
 # 9.9 g in 2023, and all horizons to 48 h together 24 g (nmpowell/carbon-intensity-forecast-tracking, 2026).
@@ -70,6 +70,19 @@ class GbSimulator:
             factors=dict(factors),
             rows_seen=len(national) + len(regional) + len(factors),
         )
+
+
+def regional_carbon(seed: int, starts: Sequence[datetime], national_gco2_kwh: Floats) -> Floats:
+    """Return the simulated carbon of regions 1 to 14, shape n x 14, where that of the country is given.
+
+    The simulated mix of each half hour is shifted towards that carbon and shared among the regions; what the shift
+    cannot reach is made good by a factor that all regions have in common.
+    """
+    half_hour = clock(starts)
+    mix = model.grid(seed, half_hour).mix_percent
+    mix = model.shifted(mix, national_gco2_kwh - model.carbon_gco2_kwh(mix))
+    regions = model.carbon_gco2_kwh(model.regional_mix(seed, half_hour, mix))[:, : len(model.REGION_NUMBERS)]
+    return np.asarray(regions * (national_gco2_kwh / model.carbon_gco2_kwh(mix))[:, np.newaxis])
 
 
 class _View:

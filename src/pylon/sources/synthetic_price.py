@@ -13,7 +13,7 @@ from pylon.sources import _gb_model as model
 from pylon.sources import feed
 from pylon.sources._noise import Clock, Floats, clock, smooth
 
-__all__ = ["SOURCES", "PriceSimulator"]
+__all__ = ["SOURCES", "PriceSimulator", "prices_gbp_mwh"]
 
 # Typical price by London hour, GBP/MWh, at a middling share of wind and sun (the original's shape; levels assumed).
 _WEEKDAY = (69, 65, 62, 61, 61, 65, 77, 93, 102, 98, 93, 91,

@@ -6,6 +6,7 @@ Nothing here needs a session to keep its state, so a transaction pooler may stan
 
 from __future__ import annotations
 
+import select
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Self
@@ -20,7 +21,7 @@ from psycopg_pool import ConnectionPool
 from pylon.store.faults import reported
 from pylon.store.queries import QUERIES
 
-__all__ = ["Database", "Transaction", "json_text"]
+__all__ = ["Answer", "Database", "Transaction", "json_text"]
 
 _POOL_WAIT_S = 10.0
 _ONLY_WHEN_TOLD = 2**31
@@ -28,6 +29,22 @@ _ONLY_WHEN_TOLD = 2**31
 and one that reads much is planned better with its parameters. So only what is told to be prepared is."""
 _ONE_MOMENT = IsolationLevel.REPEATABLE_READ
 """What a reader's queries all see: one moment, so that a pipeline run is seen whole or not at all."""
+
+
+class Answer:
+    """What the database answers to a query that was asked; what reads it waits for it."""
+
+    def __init__(self, cursor: psycopg.Cursor[dict[str, Any]]) -> None:
+        """Take the cursor that the query was sent with."""
+        self._cursor = cursor
+
+    def all(self) -> list[dict[str, Any]]:
+        """Return every row."""
+        return self._cursor.fetchall()
+
+    def one(self) -> dict[str, Any] | None:
+        """Return the first row, or None."""
+        return self._cursor.fetchone()
 
 
 class Transaction:
@@ -42,11 +59,18 @@ class Transaction:
 
     def all(self, query: str, /, **values: Any) -> list[dict[str, Any]]:
         """Return every row of the named query."""
-        return self._connection.execute(QUERIES[query], values).fetchall()
+        return self.ask(query, **values).all()
 
     def one(self, query: str, /, **values: Any) -> dict[str, Any] | None:
         """Return the first row of the named query, or None."""
-        return self._connection.execute(QUERIES[query], values).fetchone()
+        return self.ask(query, **values).one()
+
+    def ask(self, query: str, /, *, often: bool = False, **values: Any) -> Answer:
+        """Ask the named query; where the transaction is pipelined, what is asked next need not wait for the answer.
+
+        What is asked `often`, and does not read `*`, is planned once a connection.
+        """
+        return Answer(self._connection.execute(QUERIES[query], values, prepare=often or None))
 
     def value(self, query: str, /, **values: Any) -> Any:
         """Return the first column of the first row of the named query, or None."""
@@ -110,7 +134,7 @@ class Database:
                 "row_factory": dict_row,
             },
             connection_class=_connection_after(before_connecting),
-            check=ConnectionPool.check_connection,
+            check=_check,
             open=False,
         )
         # One plain connection first: its error says what is wrong, where the pool's would only say "timeout".
@@ -183,6 +207,14 @@ class Database:
                 whom = {"role": role, "claims": claims, "timeout_ms": timeout_ms}
                 connection.execute(QUERIES["become"], whom, prepare=True)
                 yield Transaction(connection, pipeline)
+
+
+def _check(connection: psycopg.Connection[dict[str, Any]]) -> None:
+    """Ask the server whether it is still there, if anything came in unasked: the end of a connection does."""
+    arrived = select.poll()
+    arrived.register(connection.fileno(), select.POLLIN)
+    if arrived.poll(0):
+        ConnectionPool.check_connection(connection)
 
 
 def _connection_after(step: Callable[[], None]) -> type[psycopg.Connection[dict[str, Any]]]:

@@ -18,7 +18,7 @@ from pylon.ontology.agency import OrchestrationDecision
 from pylon.ontology.canonical import canonical_bytes, holds_nul
 from pylon.store.database import Transaction, json_text
 
-__all__ = ["append"]
+__all__ = ["append", "content_of"]
 
 _UNPLACED = {"seq": 1, "content": "", "prev_hash": "", "hash": ""}
 """What stands for a decision's place in the log until the database has settled it."""
@@ -35,12 +35,15 @@ def append(
     pipelined transaction the `Conflict` comes at its next wait or its commit.
     """
     if decisions:
-        contents = [_content({**decision, "operator_id": operator_id}) for decision in decisions]
+        contents = [content_of({**decision, "operator_id": operator_id}) for decision in decisions]
         transaction.send("append_decisions", operator_id=operator_id, contents=json_text(contents), now=now)
 
 
-def _content(decision: Mapping[str, Any]) -> str:
-    """Return the canonical text of every column of the decision but its place."""
+def content_of(decision: Mapping[str, Any]) -> str:
+    """Return the canonical text of every column of the decision but its place: what is hashed.
+
+    Raises `Invalid`, naming what does not fit.
+    """
     name = decision.get("decision_id")
     try:
         row = OrchestrationDecision.model_validate({**decision, **_UNPLACED})

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from pylon.ontology import columns
 from pylon.ontology.types import Row, Scope
-from pylon.store.database import Transaction, json_text
+from pylon.store.database import Transaction
 
 __all__ = ["add_missing", "change", "count", "find", "read", "send_changes", "send_new", "tally"]
 
@@ -124,7 +124,7 @@ def tally(
 
 
 def _payload(rows: Sequence[Row]) -> str:
-    return json_text([row.model_dump(mode="json") for row in rows])
+    return f"[{','.join(row.model_dump_json() for row in rows)}]"
 
 
 @cache

@@ -77,9 +77,10 @@ select public.record_vintages(%(series)s::jsonb, %(run_id)s, %(now)s);
 select public.record_flags(%(flags)s::jsonb, %(checked)s::jsonb, %(run_id)s, %(now)s);
 
 -- name: carbon_known
--- Carbon and mix of the half hours of [start, end) that no simulator made, for judging what has come since.
+-- Carbon and mix of the half hours of [start, end) as a source gave them, for judging what has come since.
 select s."timestamp",
-       case when s.provenance ->> 'carbon' <> 'simulated' then s.carbon_intensity_forecast end as forecast,
+       case when s.provenance ->> 'carbon' not in ('simulated', 'pylon_forecast_v1')
+            then s.carbon_intensity_forecast end as forecast,
        case when s.provenance ->> 'carbon' <> 'simulated' then s.carbon_intensity_actual end as actual,
        (select jsonb_object_agg(m.fuel_type, m.percentage) from public.generation_mix m
         where m.grid_signal_id = s.id and s.provenance ->> 'mix' <> 'simulated') as mix
@@ -100,14 +101,43 @@ where present.region_id = d.region_id
   and (d.current_carbon_intensity, d.current_carbon_source) is distinct from (present.carbon, present.source);
 
 -- name: quantity_history
--- Trailing half hours of demand and price that no simulator made, for ranking the present ones; oldest first.
+-- Trailing half hours of demand and price as a source gave them, for ranking the present ones; oldest first.
 select "timestamp",
-       case when provenance ->> 'demand' <> 'simulated' then demand_mw end as demand_mw,
-       case when provenance ->> 'price' <> 'simulated' then wholesale_price_gbp_mwh::float8 end as price_gbp_mwh
+       case when provenance ->> 'demand' not in ('simulated', 'pylon_forecast_v1') then demand_mw end as demand_mw,
+       case when provenance ->> 'price' not in ('simulated', 'pylon_forecast_v1')
+            then wholesale_price_gbp_mwh::float8 end as price_gbp_mwh
 from public.grid_signals
 where "timestamp" >= %(start)s and "timestamp" < %(end)s
-  and (provenance ->> 'demand' <> 'simulated' or provenance ->> 'price' <> 'simulated')
+  and (provenance ->> 'demand' not in ('simulated', 'pylon_forecast_v1')
+       or provenance ->> 'price' not in ('simulated', 'pylon_forecast_v1'))
 order by "timestamp";
+
+-- name: national_past
+-- One row a half hour of [start, end): carbon, demand and price as a source gave them, null where none did. The actual
+-- intensity, or the last forecast where it is not known.
+select case when s.provenance ->> 'carbon' not in ('simulated', 'pylon_forecast_v1')
+            then coalesce(s.carbon_intensity_actual, s.carbon_intensity_forecast)::float8 end as carbon,
+       case when s.provenance ->> 'demand' not in ('simulated', 'pylon_forecast_v1')
+            then s.demand_mw::float8 end as demand,
+       case when s.provenance ->> 'price' not in ('simulated', 'pylon_forecast_v1')
+            then s.wholesale_price_gbp_mwh::float8 end as price
+from generate_series(%(start)s::timestamptz, %(end)s::timestamptz - interval '30 minutes', interval '30 minutes') h
+left join public.grid_signals s on s."timestamp" = h
+order by h;
+
+-- name: regional_past
+-- One row a region of those in `regions`: its carbon over the half hours of [start, end), in order, as a source gave it;
+-- null where none did.
+select r.region_id,
+       array_agg(coalesce(s.carbon_intensity_actual, s.carbon_intensity_forecast)::float8 order by h) as carbon
+from public.regions r
+cross join generate_series(
+    %(start)s::timestamptz, %(end)s::timestamptz - interval '30 minutes', interval '30 minutes') h
+left join public.regional_grid_signals s on s.region_id = r.id and s."timestamp" = h
+    and s.data_source not in ('simulated', 'pylon_forecast_v1')
+where r.region_id = any(%(regions)s::integer[])
+group by r.region_id
+order by r.region_id;
 
 -- name: national_signals
 -- One row a half hour of [start, end), whether or not a signal is stored for it.
@@ -124,6 +154,7 @@ order by h;
 -- One row a region: its forecast over the half hours of [start, end), in order, null where none is stored.
 select r.region_id,
        array_agg(s.carbon_intensity_forecast order by h) as carbon_intensity_forecast,
+       array_agg(s.carbon_intensity_upper order by h) as carbon_intensity_upper,
        array_agg(s.data_source order by h) as data_source,
        max(s.fetched_at) as fetched_at
 from public.regions r
@@ -515,6 +546,16 @@ from public.storage_dispatches
 where operator_id = %(operator_id)s and starts_at >= %(start)s
 order by storage_asset_id, starts_at;
 
+-- name: storage_beside_sites
+-- What storage in use beside data centres is to do from a moment on, by data centre: MW, positive gives.
+select a.co_located_dc_id as data_centre_id, s.starts_at, sum(s.power_mw)::float8 as power_mw
+from public.storage_dispatches s
+join public.storage_assets a on a.operator_id = s.operator_id and a.id = s.storage_asset_id
+where s.operator_id = %(operator_id)s and s.starts_at >= %(start)s
+  and a.co_located_dc_id is not null and a.status not in ('MAINTENANCE', 'OFFLINE')
+group by a.co_located_dc_id, s.starts_at
+order by a.co_located_dc_id, s.starts_at;
+
 -- name: storage_schedules
 -- Each asset, or the one called `asset_id`, with each half hour from `start` on in which it is to do something; one
 -- row with nulls for an asset without any.
@@ -544,6 +585,33 @@ on conflict do nothing;
 -- name: kept_input
 select content from public.plan_inputs where operator_id = %(operator_id)s and digest = %(digest)s;
 
+-- name: decision_as_written
+-- A decision, by its id or its own id, as its hash was made of it.
+select decision_id, seq, content, prev_hash, hash from public.orchestration_decisions
+where operator_id = %(operator_id)s and (decision_id = %(name)s or id = %(id)s);
+
+-- name: decision_names
+-- The own ids of the last decisions, oldest first; null for all.
+select decision_id from (
+    select decision_id, seq from public.orchestration_decisions
+    where operator_id = %(operator_id)s order by seq desc limit %(last)s
+) one order by seq;
+
+-- name: plan_names
+-- The same of plans that came to a result.
+select plan_id from (
+    select plan_id, requested_at from public.plans
+    where operator_id = %(operator_id)s and status = 'SUCCEEDED' order by requested_at desc, plan_id desc limit %(last)s
+) one order by requested_at, plan_id;
+
+-- name: plan_as_worked_out
+-- A plan, by its id or its own id: what it saw and what it came to, as they are kept.
+select p.plan_id, p.status::text as status, p.input_digest, p.result_digest, i.content as input, r.content as result
+from public.plans p
+left join public.plan_inputs i on i.operator_id = p.operator_id and i.digest = p.input_digest
+left join public.plan_results r on r.operator_id = p.operator_id and r.plan_id = p.id
+where p.operator_id = %(operator_id)s and (p.plan_id = %(name)s or p.id = %(id)s);
+
 -- name: effects_between
 -- What the decisions about workloads after one number and before another have done to the room: what each took up,
 -- and what the booking took that stood before it.
@@ -555,6 +623,66 @@ order by d.seq;
 
 -- name: workloads_called
 select * from public.compute_workloads where operator_id = %(operator_id)s and job_id = any(%(job_ids)s::text[]);
+
+-- name: plans
+-- Plans before number `before`, newest first; null filters mean all. With `whole`, what each came to.
+select p.id, p.plan_id, p.status::text as status, p.trigger, p.requested_at, p.started_at, p.finished_at, p.as_of,
+       p.starts_at, p.half_hours, p.run_id, p.after_seq, p.input_digest, p.input_bytes, p.progress, p.workloads, p.sites,
+       p.cost_gbp::float8 as cost_gbp, p.bound_gbp::float8 as bound_gbp, p.gap::float8 as gap,
+       p.gap_of_choice::float8 as gap_of_choice, p.spare_mwh::float8 as spare_mwh, p.result_digest, p.result_bytes,
+       p.error, coalesce(p.simulated -> 'quantities', '[]') as simulated, p.is_simulated,
+       substring(p.plan_id from '^P-([0-9]{1,18})$')::bigint as number,
+       case when %(whole)s then r.content end as content
+from public.plans p
+left join public.plan_results r on %(whole)s and r.operator_id = p.operator_id and r.plan_id = p.id
+where p.operator_id = %(operator_id)s
+  and (%(before)s::bigint is null or substring(p.plan_id from '^P-([0-9]{1,18})$')::bigint < %(before)s)
+  and (%(plan_id)s::text is null or p.plan_id = %(plan_id)s)
+  and (%(id)s::uuid is null or p.id = %(id)s)
+order by number desc nulls last, p.id desc
+limit %(limit)s;
+
+-- name: open_plan
+-- The plan that has not ended; an operator has one at most.
+select * from public.plans where operator_id = %(operator_id)s and status in ('QUEUED', 'RUNNING');
+
+-- name: last_plan_number
+select coalesce(max(substring(plan_id from '^P-([0-9]{1,18})$')::bigint), 0)
+from public.plans where operator_id = %(operator_id)s;
+
+-- name: note_plan_progress
+-- Not at a desk: whoever looks on shall see it while the operator is at work on something else.
+update public.plans set progress = %(progress)s::jsonb, updated_at = %(now)s
+where operator_id = %(operator_id)s and id = %(id)s and status = 'RUNNING';
+
+-- name: arrived_since
+-- Of the workloads that came after a plan had read the fleet: the energy of those that were placed, other than by a
+-- plan, and how many were put off because there was no room.
+select coalesce(sum((d.alternatives_considered -> 'chosen' ->> 'energy_kwh')::float8)
+                filter (where d.inputs ->> 'standing' is null and not d.inputs ? 'by_plan'), 0) / 1000 as placed_mwh,
+       count(*) filter (where d.decision_type = 'DEFER_WORKLOAD'
+                        and d.constraints_evaluated ->> 'binding' in ('power_mw', 'gpus', 'horizon')) as without_room
+from public.orchestration_decisions d
+join public.compute_workloads w on w.operator_id = d.operator_id and w.id = d.workload_id
+where d.operator_id = %(operator_id)s and d.seq > %(after_seq)s and w.created_at > %(as_of)s;
+
+-- name: standing_plan_in_short
+-- The same as `standing_plan` without what it came to.
+select p.id, p.as_of, p.after_seq, p.spare_mwh::float8 as spare_mwh
+from public.plans p
+where p.operator_id = %(operator_id)s and p.status = 'SUCCEEDED'
+  and p.starts_at <= %(now)s and p.starts_at + p.half_hours * interval '30 minutes' > %(now)s
+order by p.requested_at desc, length(p.plan_id) desc, p.plan_id desc limit 1;
+
+-- name: standing_plan
+-- The newest plan that was worked out and still covers this moment, with all it came to.
+select p.id, p.plan_id, p.status::text as status, p.as_of, p.starts_at, p.half_hours, p.run_id, p.after_seq,
+       p.input_digest, p.finished_at, p.gap::float8 as gap, p.spare_mwh::float8 as spare_mwh, p.result_digest, r.content
+from public.plans p
+join public.plan_results r on r.operator_id = p.operator_id and r.plan_id = p.id
+where p.operator_id = %(operator_id)s and p.status = 'SUCCEEDED'
+  and p.starts_at <= %(now)s and p.starts_at + p.half_hours * interval '30 minutes' > %(now)s
+order by p.requested_at desc, length(p.plan_id) desc, p.plan_id desc limit 1;
 
 -- name: unplace
 delete from public.workload_placements
@@ -777,16 +905,18 @@ select id, region_id, tariff, pue::float8 as pue, is_simulated
 from public.data_centres where operator_id = %(operator_id)s;
 
 -- name: prices_as_they_were
+-- What Pylon itself had forecast is no price that anybody paid.
 select s."timestamp" as at, s.wholesale_price_gbp_mwh::float8 as price, s.provenance ->> 'price' as source
 from public.grid_signals s
-where s."timestamp" >= %(start)s and s."timestamp" < %(end)s and s.wholesale_price_gbp_mwh is not null;
+where s."timestamp" >= %(start)s and s."timestamp" < %(end)s and s.wholesale_price_gbp_mwh is not null
+  and s.provenance ->> 'price' is distinct from 'pylon_forecast_v1';
 
 -- name: carbon_as_it_was
--- The actual carbon intensity of each region where a source gives one, else the last forecast.
+-- The actual carbon intensity of each region where a source gives one, else the last forecast of a source.
 select s."timestamp" as at, s.region_id, coalesce(s.carbon_intensity_actual, s.carbon_intensity_forecast) as carbon,
        s.data_source as source
 from public.regional_grid_signals s
-where s."timestamp" >= %(start)s and s."timestamp" < %(end)s
+where s."timestamp" >= %(start)s and s."timestamp" < %(end)s and s.data_source is distinct from 'pylon_forecast_v1'
   and coalesce(s.carbon_intensity_actual, s.carbon_intensity_forecast) is not null;
 
 -- name: decisions_named
@@ -858,7 +988,9 @@ with work as (
     join public.orchestration_decisions x on x.operator_id = s.operator_id and x.id = s.decision_id
     left join public.data_centres d on d.operator_id = a.operator_id and d.id = a.co_located_dc_id
     left join public.grid_signals g on g."timestamp" = s.starts_at
+        and g.provenance ->> 'price' is distinct from 'pylon_forecast_v1'
     left join public.regional_grid_signals r on r.region_id = a.region_id and r."timestamp" = s.starts_at
+        and r.data_source is distinct from 'pylon_forecast_v1'
     left join lateral (
         select p.price_gbp_mwh, p.is_simulated from public.tariff_rates p
         where p.operator_id = d.operator_id and p.tariff = d.tariff and p.starts_at <= s.starts_at

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,16 @@ def test_a_total_lacks_what_is_known_nowhere_and_is_null_where_others_know():
     elsewhere = baseline(views.view(A, B, price={"A": math.nan, "B": 50}))
     assert (elsewhere["terms"]["energy_gbp"], elsewhere["terms"]["carbon_gbp"]) == (None, 24)
     assert elsewhere["total_gbp"] is None
+
+
+def test_what_a_carbon_cap_is_held_against_is_written_where_it_is_not_what_is_expected():
+    view = views.view(A, B)
+    assert "capped_carbon_gco2" not in baseline(view, carbon_cap_gco2=130)
+    careful = replace(view, field=replace(view.field, carbon_upper_gco2_kwh=view.field.carbon_gco2_kwh + 31))
+    refused = baseline(careful, carbon_cap_gco2=130)
+    assert (refused["refused_by"], baseline(careful, carbon_cap_gco2=131)["refused_by"]) == ("carbon_cap", None)
+    assert refused["carbon_gco2"] == pytest.approx(100 * refused["energy_kwh"])
+    assert refused["capped_carbon_gco2"] == pytest.approx(131 * refused["energy_kwh"])
 
 
 def test_what_an_option_lacks_is_named():

@@ -75,3 +75,12 @@ NOW = "2026-11-22T12:00:00Z"
 )
 def test_when_it_runs_is_said_in_pieces(times, said):
     assert _phrases.when(spans(*times), NOW) == said
+
+
+def test_a_carbon_cap_that_forbids_what_is_expected_below_it_says_what_it_was_held_against():
+    option = {"refused_by": "carbon_cap", "energy_kwh": 2000.0, "carbon_gco2": 240_000.0}
+    assert _phrases.refused(option) == "its mean carbon intensity would be above its cap"
+    held = {**option, "capped_carbon_gco2": 290_800.0}
+    why = "it may be as high as 145 gCO2/kWh, by Pylon's own forecast"
+    assert _phrases.refused(held) == f"its mean carbon intensity would be above its cap ({why})"
+    assert "145" not in _phrases.refused({**held, "refused_by": "latest_end"})

@@ -443,3 +443,51 @@ def test_a_view_without_assets_or_half_hours_proposes_nothing():
     wide = ("price_gbp_mwh", "carbon_gco2_kwh", "stress", "scarcity_gbp_mwh", "room")
     short = replace(view.field, **{name: getattr(view.field, name)[..., :1] for name in wide})
     assert describe(replace(view, field=short), asset, REGION, StorageConfig()) is None
+
+
+def beside_site(free_mw: float, *assets: StorageAsset, own=()) -> View:
+    """Return batteries beside a site with so much room for them; `own` is what the first is to do already."""
+    scheduled = tuple(Scheduled(starts_at=START + at * HALF_HOUR, power_mw=mw) for at, mw in enumerate(own))
+    view = a_view(*assets, schedules={assets[0].id: scheduled} if own else None)
+    net = np.zeros((1, COLUMNS))
+    net[0, : len(own)] = own
+    view.field.room[0] = free_mw + net
+    return replace(view, beside_mw=net)
+
+
+def powers(proposal: Proposal) -> list[float]:
+    return [one["power_mw"] for one in proposal.parameters["schedule"]]
+
+
+def test_beside_a_site_it_charges_with_no_more_than_the_work_leaves():
+    asset = an_asset(co_located_dc_id=SITE)
+    assert min(powers(the_proposal(beside_site(1000, asset)))) == -50
+    assert min(powers(the_proposal(beside_site(7.5, asset)))) == -7.5
+
+
+def test_two_beside_one_site_share_what_the_work_leaves():
+    pair = an_asset(co_located_dc_id=SITE), an_asset(id=UUID(int=11), asset_id="BESS-2", co_located_dc_id=SITE)
+    first, second = proposals(beside_site(60, *pair))
+    together = np.array(powers(first)) + powers(second)
+    assert together.min() == pytest.approx(-60)
+    assert min(powers(first)) == -50
+
+
+def test_what_work_relies_on_is_given_and_a_schedule_that_does_not_give_it_goes():
+    """5 MW more work than room; a schedule that stands and idles would leave it without."""
+    asset = an_asset(co_located_dc_id=SITE)
+    idle = (0.0,) * COLUMNS
+    short = beside_site(1000, asset, own=idle)
+    short.field.room[0, 0, 40:44] = -5
+    found = the_proposal(short, churn_gbp=1_000_000)
+    assert min(powers(found)[40:44]) >= 5
+    assert "leaves the work at DC-1 less power than this one" in found.draft.reasoning
+    assert proposals(beside_site(1000, asset, own=idle), churn_gbp=1_000_000) == []
+    kept = json.loads(canonical_bytes(found.draft.inputs))
+    assert decide(kept) == replace(found, draft=replace(found.draft, inputs=kept))
+
+
+def test_what_nothing_can_cure_is_not_planned_again_and_again():
+    empty = an_asset(co_located_dc_id=SITE, current_charge_mwh=Decimal(10))
+    view = beside_site(-5, empty, own=(0.0,) * COLUMNS)
+    assert proposals(view, churn_gbp=1_000_000) == []

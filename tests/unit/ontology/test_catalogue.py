@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from pylon.errors import NotFound
-from pylon.ontology import agency, compute, deciding, fleet, grid, records
+from pylon.ontology import agency, compute, deciding, fleet, grid, plans, records
 from pylon.ontology.catalogue import LINKS, OBJECT_TYPES, RECORDS, ROWS, object_type
 from pylon.ontology.types import ObjectType, Record
 
-MODULES = (fleet, grid, compute, agency, deciding, records)
+MODULES = (fleet, grid, compute, agency, deciding, plans, records)
 
 
-def test_the_originals_eleven_object_types_are_there_and_two_more() -> None:
-    assert set(OBJECT_TYPES) - {"TariffRate", "LoadLimit"} == {
+def test_the_originals_eleven_object_types_are_there_and_three_more() -> None:
+    assert set(OBJECT_TYPES) - {"TariffRate", "LoadLimit", "Plan"} == {
         "Operator",
         "Region",
         "GridSignal",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pylon.ontology.calendar import HALF_HOUR, half_hours
 from pylon.ontology.enums import RunStatus
-from pylon.services.reports import Outcome, RunReport, SourceReport, SyntheticReport, gaps_of
+from pylon.services.reports import ForecastReport, Outcome, RunReport, SourceReport, SyntheticReport, gaps_of
 
 START = datetime(2026, 3, 28, tzinfo=UTC)  # the clocks go forward in the second of these days
 SPAN = list(half_hours(START, START + timedelta(days=3)))
@@ -59,9 +59,10 @@ def test_rows_written_counts_everything_a_run_wrote():
         sources=[source(5), source(7)],
         vintages_written=11,
         stress_written=13,
+        forecasts=ForecastReport(half_hours={"national.demand_mw": 31}, rows_written=29, vintages_written=1),
         synthetic=SyntheticReport(objects_created={"DataCentre": 17, "Agent": 19}, workloads_arrived=23),
     )
-    assert report.rows_written == 5 + 7 + 11 + 13 + 17 + 19 + 23
+    assert report.rows_written == 5 + 7 + 11 + 13 + 17 + 19 + 23 + 29
 
 
 def test_the_age_of_a_source_is_since_its_last_answer():

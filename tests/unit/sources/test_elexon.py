@@ -267,7 +267,7 @@ def test_what_each_supplies_and_how_it_is_believed():
         "elexon_system_price": ({Supply.SYSTEM_PRICE}, {Side.PAST}),
     }
     believed = {"elexon_ndf": 40, "elexon_indo": 50, "elexon_market_index": 50, "elexon_system_price": 50}
-    assert ranks(SOURCES) == {"simulated": 0, **believed}
+    assert ranks(SOURCES) == {"simulated": 0, "pylon_forecast_v1": 5, **believed}
     for terms in by_name.values():
         assert terms.api == "elexon"
         assert terms.attribution == "Contains BMRS data © Elexon Limited copyright and database right 2026"

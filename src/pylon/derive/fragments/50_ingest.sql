@@ -129,8 +129,8 @@ select jsonb_build_object(
     'mix_written', (select count(*) from mix_written) + (select count(*) from mix_removed))
 $$;
 
--- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_index,
--- carbon_index_computed, mix}; all from p_source.
+-- p_rows: array of {region_id (the API's number), timestamp, carbon_intensity_forecast, carbon_intensity_upper,
+-- carbon_index, carbon_index_computed, mix}; all from p_source.
 create or replace function public.ingest_regional(p_rows jsonb, p_source text, p_ranks jsonb, p_now timestamptz)
 returns jsonb
 language sql set search_path = '' as $$
@@ -138,7 +138,7 @@ with incoming as materialized (
     select r.id as region_uuid, x.*
     from jsonb_to_recordset(p_rows) as x(
         region_id integer, "timestamp" timestamptz, carbon_intensity_forecast integer,
-        carbon_index text, carbon_index_computed text, mix jsonb)
+        carbon_intensity_upper integer, carbon_index text, carbon_index_computed text, mix jsonb)
     join public.regions r on r.region_id = x.region_id
 ), accepted as materialized (
     select i.*, coalesce(s.id, gen_random_uuid()) as id, s.id as stored_id, s as stored
@@ -149,18 +149,19 @@ with incoming as materialized (
        or coalesce((p_ranks ->> p_source)::integer, 10) >= coalesce((p_ranks ->> s.data_source)::integer, 10)
 ), written as (
     insert into public.regional_grid_signals as g (
-        id, region_id, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, data_source,
-        fetched_at)
-    select id, region_uuid, "timestamp", carbon_intensity_forecast, carbon_index, carbon_index_computed, p_source,
-        p_now
+        id, region_id, "timestamp", carbon_intensity_forecast, carbon_intensity_upper, carbon_index,
+        carbon_index_computed, data_source, fetched_at)
+    select id, region_uuid, "timestamp", carbon_intensity_forecast, carbon_intensity_upper, carbon_index,
+        carbon_index_computed, p_source, p_now
     from accepted a
     where a.stored_id is null or (
-        a.carbon_intensity_forecast, a.carbon_index, a.carbon_index_computed, p_source
+        a.carbon_intensity_forecast, a.carbon_intensity_upper, a.carbon_index, a.carbon_index_computed, p_source
     ) is distinct from (
-        (a.stored).carbon_intensity_forecast, (a.stored).carbon_index, (a.stored).carbon_index_computed,
-        (a.stored).data_source)
+        (a.stored).carbon_intensity_forecast, (a.stored).carbon_intensity_upper, (a.stored).carbon_index,
+        (a.stored).carbon_index_computed, (a.stored).data_source)
     on conflict (region_id, "timestamp") do update set
         carbon_intensity_forecast = excluded.carbon_intensity_forecast,
+        carbon_intensity_upper = excluded.carbon_intensity_upper,
         carbon_index = excluded.carbon_index,
         carbon_index_computed = excluded.carbon_index_computed,
         data_source = excluded.data_source,
