@@ -31,6 +31,7 @@ ENDPOINTS = (
     "/api/v1/audit/verify",
     "/api/v1/decisions",
     "/api/v1/ontology",
+    "/api/v1/plans",
     "/api/v1/quality",
     "/api/v1/report",
     "/api/v1/signals",
@@ -42,6 +43,7 @@ ENDPOINTS = (
 OTHERS = {
     *(f"/api/v1/actions/{name}" for name in ACTIONS),
     "/api/v1/audit/export",
+    "/api/v1/audit/replay/{name}",
     "/api/v1/decisions/{name}",
     "/api/v1/decisions/{name}/explain",
     "/api/v1/windows",
@@ -53,6 +55,7 @@ OTHERS = {
     "/api/v1/objects/{type}/search",
     "/api/v1/objects/{type}/{id}",
     "/api/v1/objects/{type}/{id}/links/{link}",
+    "/api/v1/plans/{name}",
     "/api/v1/signals/{name}",
     "/api/v1/signals/{name}/skill",
 }
@@ -177,8 +180,9 @@ def test_a_file_that_the_documentation_lacks_is_a_problem_too(http):
 def test_a_method_an_endpoint_does_not_take_is_told_the_valid_ones(http, path):
     answer = http.delete(path)
     detail = problem(answer, 405, "method_not_allowed")["detail"]
-    assert detail == f"{path} does not take DELETE. Valid: GET, HEAD."
-    assert answer.headers["allow"] == "GET, HEAD"
+    valid = "GET, POST, HEAD" if path == "/api/v1/plans" else "GET, HEAD"
+    assert detail == f"{path} does not take DELETE. Valid: {valid}."
+    assert answer.headers["allow"] == valid
 
 
 def test_an_endpoint_that_is_only_written_to_does_not_offer_to_be_read(http):

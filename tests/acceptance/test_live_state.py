@@ -70,6 +70,14 @@ def full(world: World) -> World:
         world.operator_id,
         site,
     )
+    plan = new_id()
+    world.execute(
+        "insert into plans (id, plan_id, operator_id, status, trigger, requested_at) "
+        "values (%s, 'P-000001', %s, 'QUEUED', 'test', '2026-08-17T08:00Z')",
+        plan,
+        world.operator_id,
+    )
+    world.execute("update compute_workloads set plan_id = %s where id = %s", plan, workload)
     for tariff, starts_at, price in TARIFFS:
         world.execute(
             "insert into tariff_rates (id, operator_id, tariff, starts_at, price_gbp_mwh) "

@@ -67,6 +67,7 @@ def filled(world: World, owner: Operator) -> Operator:
               host_dc_id=owner.objects["data_centres"])  # fmt: skip
     add("orchestration_decisions", decision_id="D-000001", decision_type="ACCEPT_WORKLOAD", reasoning=owner.name,
         agent_id=agent, workload_id=job, seq=1, content=owner.name, prev_hash="", hash=owner.name)  # fmt: skip
+    add("plans", plan_id="P-000001", trigger=owner.name, requested_at=world.now)
     return owner
 
 

@@ -217,8 +217,8 @@ def test_a_dispatch_replaces_what_was_to_be_done_from_there_on(bare: Acting, ten
     (decision,) = first.decisions
     assert (decision.decision_type, decision.effect["asset_id"]) == (DecisionType.SCHEDULE_DISCHARGE, "BAT")
     assert decision.reasoning == (
-        "BAT is scheduled by hand from Sun 22 Nov 09:30 UTC to Sun 22 Nov 11:30 UTC: it takes 4.0 MWh, 4.0 MW at "
-        "most, and gives 4.0 MWh, 6.0 MW at most. Nothing was scheduled from then on. Price and carbon are not "
+        "BAT is scheduled by hand from Sun 22 Nov 09:30 UTC to Sun 22 Nov 11:30 UTC: it takes 4.0 MWh, 4 MW at "
+        "most, and gives 4.0 MWh, 6 MW at most. Nothing was scheduled from then on. Price and carbon are not "
         "known for that time, so it is not valued. Reason given: Test."
     )
     (logged,) = bare.rows("select flexibility_contribution_mw, storage_asset_id from orchestration_decisions")

@@ -24,7 +24,7 @@ from pylon.sources import files
 from pylon.sources.feed import SIMULATED, Batch, NationalReading, RegionalReading, discover, ranks
 from pylon.sources.files import Form
 from pylon.store import leases, objects
-from pylon.store.database import Database
+from pylon.store.database import Database, json_text
 from tests.conftest import NOW, Superuser, Tenant, Tenants
 from tests.doubles.acting import Acting
 
@@ -285,7 +285,7 @@ def test_what_was_read_from_pylon_can_be_given_back(tenants: Tenants) -> None:
     with tenants.a.database.as_reader(tenants.a.id) as transaction:
         stored = objects.read(transaction, DataCentre, operator_id=tenants.a.id)
     own = [{name: value for name, value in row.items() if not name.startswith("current_carbon")} for row in stored]
-    body = objects.json_text(own).encode()
+    body = json_text(own).encode()
     assert counts(imported(tenants.a, body, Form.JSON)) == {"read": 2, "unchanged": 2}
 
 

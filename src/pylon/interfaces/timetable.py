@@ -132,9 +132,8 @@ def _execute_every_minute(runtime: Runtime, held: set[str]) -> None:
     held.clear()
     held.update(done.held if done else ())
     overtaken = _overtaken(runtime)
-    if overtaken:
-        _plan_and_log(runtime, overtaken)
-    if newly_held or overtaken:
+    is_planned = overtaken is not None and _plan_and_log(runtime, overtaken)
+    if newly_held or is_planned:
         _decide_and_log(runtime, overtaken or "held work")
 
 
@@ -166,7 +165,8 @@ def _overtaken(runtime: Runtime) -> str | None:
     return None
 
 
-def _plan_and_log(runtime: Runtime, trigger: str) -> None:
+def _plan_and_log(runtime: Runtime, trigger: str) -> bool:
+    """Have the fleet planned, and return whether there is a new plan."""
     try:
         made = runtime.plan(trigger)
     except LeaseHeld:
@@ -176,10 +176,11 @@ def _plan_and_log(runtime: Runtime, trigger: str) -> None:
     except Exception:  # the server must outlive a fault in one plan
         log.exception("plan: none")
     else:
-        if made.error:
-            log.error("plan %s: %s: %s", made.plan_id, made.status.value, made.error)
-        else:
+        if not made.error:
             log.info("plan %s: %d workloads", made.plan_id, made.workloads or 0)
+            return True
+        log.error("plan %s: %s: %s", made.plan_id, made.status.value, made.error)
+    return False
 
 
 def _decide_and_log(runtime: Runtime, trigger: str) -> None:

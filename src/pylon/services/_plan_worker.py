@@ -140,12 +140,11 @@ def main() -> None:
     """Work out what comes in, line by line, until nothing more does."""
     with suppress(AttributeError, OSError):  # not on every system
         os.nice(_NICER)
-    with os.fdopen(os.dup(1), "wb") as said:
+    with suppress(BrokenPipeError), os.fdopen(os.dup(1), "wb") as said:  # nobody waits any more
         os.dup2(2, 1)  # what a library may print is not an answer
         _warm()
-        with suppress(BrokenPipeError):  # nobody waits any more
-            for line in sys.stdin.buffer:
-                _answer(line, said)
+        for line in sys.stdin.buffer:
+            _answer(line, said)
 
 
 def _warm() -> None:

@@ -15,6 +15,7 @@ from pylon.ontology.catalogue import LINKS, OBJECT_TYPES
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import CarbonIndex
 from pylon.ontology.fleet import DataCentre, Operator, StorageAsset
+from pylon.ontology.plans import Plan
 from pylon.ontology.types import ObjectType
 from pylon.services.recall_signals import Known, Recalled, not_ahead, recall
 from pylon.services.reports import RunReport, SourceReport
@@ -29,6 +30,7 @@ __all__ = ["AHEAD", "OF_THE_MOMENT", "live_state", "past_state", "snapshot"]
 _MOST_WORKLOADS = 1000
 _MOST_DECISIONS = 50
 _MOST_STATES = 100
+_MOST_PLANS = 10
 
 _NATIONAL = (
     "carbon_intensity_forecast",
@@ -63,7 +65,7 @@ def live_state(database: Database, operator_id: UUID, now: datetime) -> dict[str
     holds and those that begin within 48 hours; `links` the edges between those;
     `signals` 48 hours of half-hourly series from this half hour on; `sources` and `stock` where each came from;
     `age_s` how long before `as_of` each source last answered; `truncated` how many there are of a type of which
-    not all are shown (of AgentState, of which the last 100 are, it does not say). Intensities in gCO2/kWh, power
+    not all are shown (not of AgentState and Plan, of which the last 100 and 10 are). Intensities in gCO2/kWh, power
     in MW, prices in GBP/MWh, times in UTC.
     """
     start = floor(now)
@@ -156,6 +158,7 @@ def _tenant_objects(transaction: Transaction, operator_id: UUID, start: datetime
             OrchestrationDecision, order_by=["-seq"], limit=_MOST_DECISIONS, omitted=["content"]
         ),
         "LoadLimit": transaction.all("limits_ahead", operator_id=operator_id, start=start, end=start + AHEAD),
+        "Plan": read(Plan, order_by=["-requested_at", "id"], limit=_MOST_PLANS),
     }
 
 

@@ -106,11 +106,17 @@ def is_worked_on(database: Database, operator_id: UUID, now: datetime) -> bool:
 
 
 def used_up(database: Database, operator_id: UUID, now: datetime) -> str | None:
-    """Return why what has arrived since the standing plan calls for a new one; None while it does not."""
+    """Return why a new plan is called for: a plan that was left, or what has arrived since the one that stands.
+
+    None while there is no reason. Where nothing came of the last one it is left to the next pipeline run.
+    """
+    is_alive = is_worked_on(database, operator_id, now)
     with database.as_reader(operator_id) as transaction:
+        if transaction.one("open_plan", operator_id=operator_id) is not None:
+            return None if is_alive else "a plan that nobody works on"
         standing = transaction.one("standing_plan_in_short", operator_id=operator_id, now=now)
-        if standing is None:
-            return None  # the next pipeline run makes one
+        if standing is None or standing["tried_since"]:
+            return None
         arrived = transaction.one(
             "arrived_since", operator_id=operator_id, after_seq=standing["after_seq"], as_of=standing["as_of"]
         )
@@ -125,7 +131,9 @@ def used_up(database: Database, operator_id: UUID, now: datetime) -> str | None:
 def _work_out(work: PlanWork, worker: PlanWorker) -> None:
     try:
         if work.begin():
-            work.finish(worker.work_out(work.read(), work.note))
+            document = work.read()
+            work.note("starting the planner", 0, 1)
+            work.finish(worker.work_out(document, work.note))
     except WorkerDied as died:
         work.end(PlanStatus.ABANDONED, str(died))
     except StoreError:
@@ -136,6 +144,9 @@ def _work_out(work: PlanWork, worker: PlanWorker) -> None:
         work.end(PlanStatus.FAILED, str(failed))
     except Exception as error:
         work.end(PlanStatus.FAILED, repr(error))
+    except BaseException:
+        work.end(PlanStatus.ABANDONED, "It was stopped before it was worked out.")
+        raise
 
 
 def _unseen(stage: str, done: int, of: int) -> None:

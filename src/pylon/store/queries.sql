@@ -661,14 +661,16 @@ where operator_id = %(operator_id)s and id = %(id)s and status = 'RUNNING';
 select coalesce(sum((d.alternatives_considered -> 'chosen' ->> 'energy_kwh')::float8)
                 filter (where d.inputs ->> 'standing' is null and not d.inputs ? 'by_plan'), 0) / 1000 as placed_mwh,
        count(*) filter (where d.decision_type = 'DEFER_WORKLOAD'
-                        and d.constraints_evaluated ->> 'binding' in ('power_mw', 'gpus', 'horizon')) as without_room
+                        and d.constraints_evaluated ->> 'binding' in ('power_mw', 'gpus')) as without_room
 from public.orchestration_decisions d
 join public.compute_workloads w on w.operator_id = d.operator_id and w.id = d.workload_id
 where d.operator_id = %(operator_id)s and d.seq > %(after_seq)s and w.created_at > %(as_of)s;
 
 -- name: standing_plan_in_short
--- The same as `standing_plan` without what it came to.
-select p.id, p.as_of, p.after_seq, p.spare_mwh::float8 as spare_mwh
+-- The same as `standing_plan` without what it came to; and whether nothing came of one that was asked for since.
+select p.id, p.as_of, p.after_seq, p.spare_mwh::float8 as spare_mwh,
+       exists (select 1 from public.plans l where l.operator_id = p.operator_id and l.requested_at > p.requested_at
+               and l.status in ('FAILED', 'ABANDONED')) as tried_since
 from public.plans p
 where p.operator_id = %(operator_id)s and p.status = 'SUCCEEDED'
   and p.starts_at <= %(now)s and p.starts_at + p.half_hours * interval '30 minutes' > %(now)s
