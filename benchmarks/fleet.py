@@ -259,6 +259,23 @@ def row(make, args, count, util, model, has_ramps, seed):
     )
     if args.warm and not has_ramps:
         warm_row(problem, plan, seed)
+    if args.exact is not None:
+        exact_row(problem, plan, args.exact)
+
+
+def exact_row(problem, plan, nodes):
+    """Begin with the plan and solve the fleet by an integer programme; the bound is then that of HiGHS."""
+    from pylon.planning import fleet
+
+    found, wall, cpu = timed(lambda: fleet.solve_exactly(problem, plan, nodes=nodes))
+    checked_cost(problem, found)
+    free_gap = 100 * found.gap_gbp / (found.bound_gbp - found.forced_gbp)
+    said = (
+        f"GBP {plan.cost.total:.0f} to {found.cost.total:.0f}, bound {plan.bound_gbp:.0f} to {found.bound_gbp:.0f}"
+    )
+    print(
+        f"{'exact':>34} {100 * found.gap:7.3f} {free_gap:7.3f} {'':20} {wall:7.2f} {cpu:7.2f}  {said}", flush=True
+    )
 
 
 def warm_row(problem, plan, seed):
@@ -290,6 +307,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ramps", action="store_true", help="with ramp limits")
     parser.add_argument("--warm", action="store_true", help="also plan again after a revision")
+    parser.add_argument(
+        "--exact",
+        type=int,
+        metavar="NODES",
+        help="also solve each fleet exactly, with so many nodes; small ones only",
+    )
     parser.add_argument(
         "--rebound", type=int, default=10_000, help="largest fleet whose bound NumPy works out again"
     )

@@ -366,3 +366,25 @@ def test_prices_below_zero_prove_nothing() -> None:
     wrong = dataclasses.replace(fleet.plan(problem).prices, power_gbp_mwh=np.full((2, 6), -1.0))
     with pytest.raises(Invalid, match="negative"):
         fleet.bound(problem, wrong)
+
+
+def test_a_present_place_whose_signals_are_not_known_is_left():
+    present = Places(site=np.array([0]), slots=np.array([0]), offsets=np.array([0, 1]))
+    price = np.array([[nan, 50.0, 60.0, 60.0, 60.0, 60.0]])
+    for value in (1000.0, 0.0):
+        problem = a_problem(sites=1, price_gbp_mwh=price, jobs={"present": present, "value_gbp": value})
+        plan = fleet.plan(problem)
+        assert not fleet.check(problem, plan)
+        assert plan.bound_gbp <= plan.cost.total + 1e-9
+        assert (plan.places.site[0], plan.places.slots[0]) == ((0, 1) if value else (-1, -1))
+
+
+def test_who_stays_where_it_is_pays_nothing_for_leaving_though_it_is_worth_nothing():
+    present = Places(site=np.array([0]), slots=np.array([0]), offsets=np.array([0, 1]))
+    price = np.array([[-60.0, -62.0, 60.0, 60.0, 60.0, 60.0]])
+    jobs = {"present": present, "value_gbp": 0.0, "leaving_gbp": np.array([10.0])}
+    problem = a_problem(sites=1, price_gbp_mwh=price, jobs=jobs)
+    plan = fleet.plan(problem)
+    assert plan.places.slots[0] == 0
+    assert plan.cost.total == pytest.approx(-25.0)
+    assert plan.bound_gbp <= plan.cost.total + 1e-9

@@ -13,6 +13,7 @@ In the plan a job of several pieces keeps its carbon cap in each half hour, a jo
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -21,11 +22,12 @@ from pylon.planning.field import Floats
 from pylon.planning.fleet._arrays import FALL, GPUS, POWER, RISE
 from pylon.planning.fleet._bound import ask
 from pylon.planning.fleet._check import Breach, check
+from pylon.planning.fleet._exact import solve_by_columns
 from pylon.planning.fleet._method import Solved, costs_of, place_greedily, solve
 from pylon.planning.fleet._pass import TERMS
 from pylon.planning.fleet._plan import RELAXED, Binding, Cost, Plan, Prices, Rejection
 from pylon.planning.fleet._problem import FleetProblem, Jobs, Places, Sites
-from pylon.planning.fleet._read import Reading, places_of, read
+from pylon.planning.fleet._read import Reading, places_of, read, standing_of
 from pylon.planning.fleet._reasons import rejections
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "check",
     "greedy",
     "plan",
+    "solve_exactly",
 ]
 
 LIMITS = ("power_mw", "gpus", "rise", "fall")
@@ -73,6 +76,28 @@ def greedy(problem: FleetProblem) -> Plan:
     """Return a plan without prices: the jobs with the fewest options choose first, and keep what they took."""
     reading = read(problem, by_content=True)
     return _plan_of(problem, reading, place_greedily(reading.fleet))
+
+
+def solve_exactly(problem: FleetProblem, plan: Plan, *, nodes: int = 20) -> Plan:
+    """Return a plan of a small fleet that costs no more than `plan`, and the bound by HiGHS where that is higher.
+
+    The search for all jobs together ends after so many `nodes`, with a gap when they do not suffice. The prices
+    stay those of `plan`, and with them `bound(problem, plan.prices)`. Raises `Invalid` for a fleet too large for
+    it, and for a plan that breaks a limit.
+    """
+    breaches = check(problem, plan)
+    if breaches:
+        raise Invalid(f"The plan to begin with breaks {breaches[0].limit}; give one that `check` finds nothing in.")
+    reading, prices = read(problem, by_content=True), _stacked(plan.prices, problem)
+    fleet, forced_gbp = reading.fleet, float(reading.forced.sum())
+    if not fleet.records.size:
+        return plan
+    priced_gbp = ask(fleet.records, fleet.cells, prices, fleet.floors)[0]
+    standing = standing_of(reading, plan.places)
+    solved = solve_by_columns(fleet, prices, max(priced_gbp, plan.bound_gbp - forced_gbp), standing, nodes)
+    found = _plan_of(problem, reading, solved)
+    is_by_solver = solved.bound_gbp > priced_gbp
+    return replace(found, is_bound_by_solver=is_by_solver, relaxed=() if is_by_solver else found.relaxed)
 
 
 def bound(problem: FleetProblem, prices: Prices) -> float:

@@ -156,7 +156,7 @@ def terms_of_field(problem: FleetProblem) -> tuple[Floats, Flags]:
         terms[1] = weights.carbon_price_gbp_t * sites.carbon_gco2_kwh / 1000
     terms[2] = weights.stress_price_gbp_mwh * np.where(np.isfinite(sites.stress), sites.stress, 0.0)
     is_known: Flags = np.isfinite(terms[0]) & np.isfinite(terms[1])
-    return np.where(is_known, terms, 0.0), is_known
+    return np.where(np.isfinite(terms), terms, 0.0), is_known
 
 
 def read_jobs(problem: FleetProblem) -> tuple[Records, Flags]:

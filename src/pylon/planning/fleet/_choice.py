@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from pylon.planning.fleet._option import BEST, PICKS, Record, Scratch, cheapest,
 from pylon.planning.fleet._problem import Codes
 
 __all__ = ["Floors", "choose", "falls_of"]
+
+STRETCH: Final = 4
+"""Half hours whose falls are known together."""
 
 
 class Floors(NamedTuple):
@@ -34,8 +37,9 @@ class Floors(NamedTuple):
 
 
 def falls_of(floors: Floors, rates: Floats) -> Floats:
-    """Return (2, D): by how much a MWh and a GPU hour cost less at most than where the floors were found."""
-    falls: Floats = np.maximum(floors.rates - rates, 0.0).max(axis=2, initial=0.0)
+    """Return (2, D, T / STRETCH): by how much a MWh and a GPU hour cost less at most than at the floors."""
+    fallen = np.maximum(floors.rates - rates, 0.0)
+    falls: Floats = np.maximum.reduceat(fallen, np.arange(0, fallen.shape[2], STRETCH), axis=2)
     return falls
 
 
@@ -55,7 +59,7 @@ def choose(
 ) -> tuple[float, int]:
     """Return the least cost and its site, -1 where the value is less; the half hours are in `BEST` of `scratch`.
 
-    Of equals the `guess` stays. A site whose floor, less its `falls` (2, D) since, is no less is passed by.
+    Of equals the `guess` stays. A site whose floor, less its `falls` since, is no less is passed by.
     """
     gbp, least, chosen = floors.gbp, job.value, -1
     for i in range(-1, floors.order.shape[1]):
@@ -85,7 +89,11 @@ def choose(
 @inlined
 def _fallen(job: Record, site: int, falls: Floats, cells: Cells) -> float:
     """Return by how much less the job may cost at a site than its floor."""
-    an_hour = job.power * cells.pue[site] * falls[POWER, site] + job.gpus * falls[GPUS, site]
+    a_mwh, a_gpu_hour = 0.0, 0.0
+    for i in range(job.first // STRETCH, (job.end - 1) // STRETCH + 1):
+        a_mwh = max(a_mwh, falls[POWER, site, i])
+        a_gpu_hour = max(a_gpu_hour, falls[GPUS, site, i])
+    an_hour = job.power * cells.pue[site] * a_mwh + job.gpus * a_gpu_hour
     fallen: float = HOURS * job.length * an_hour + SLACK
     return fallen
 

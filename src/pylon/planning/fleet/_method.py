@@ -51,7 +51,8 @@ WARM_BOOST: Final = 5.0  # from the prices of a standing plan
 DECAY: Final = 0.6
 GAIN: Final = 0.001
 MOST_WARM_UPS: Final = 60
-SAMPLE: Final = 10_000
+WHOLE: Final = 20_000  # of a fleet above this a sample is asked
+SAMPLE: Final = 5_000
 KAPPAS: Final = (0.0, 0.0, 0.0, 5.0, 15.0, 50.0, 150.0)  # GBP/MWh
 FEW: Final = 3_000  # jobs so large that which of them fit together matters more than prices
 FEW_KAPPAS: Final = (0.0, 0.0, 0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
@@ -178,7 +179,7 @@ def _find_prices(
 ) -> tuple[Priced, Standing | None]:
     """Return prices, and the standing that they were found with unless that is of a sample only."""
     boost = WARM_BOOST if start.any() else BOOST
-    if fleet.records.size <= 2 * SAMPLE:
+    if fleet.records.size <= WHOLE:
         return _warm_up(fleet, start, boost, orders, progress)
     sample = _sample_of(fleet)
     prices = _warm_up(sample, start, boost, _orders(sample.records.size), progress)[0].prices

@@ -93,7 +93,7 @@ class Plan:
     bound_gbp: float
     """No plan within the limits costs less."""
     prices: Prices
-    """Those of the bound, rounded: worked out again from them it is the same."""
+    """Those of the bound, rounded: worked out again from them it is the same, unless it is by a solver."""
     forced_gbp: float
     """What is in both the cost and the bound whatever is planned: fixed jobs, and jobs without any option."""
     binding: tuple[Binding, ...]
@@ -101,6 +101,8 @@ class Plan:
     """In the order of the jobs."""
     relaxed: tuple[str, ...]
     """Of `RELAXED`, what the bound of this plan relaxes."""
+    is_bound_by_solver: bool = False
+    """Whether the bound is HiGHS's word, above that of the prices, and nothing is relaxed."""
 
     @property
     def gap_gbp(self) -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from pylon.planning.field import Floats
 from pylon.planning.fleet._arrays import (
     CARBON,
+    COST,
     HOURS,
     PRICE,
     SLACK,
@@ -27,7 +28,7 @@ from pylon.planning.fleet._method import Fleet, costs_of
 from pylon.planning.fleet._pass import TERMS, weigh
 from pylon.planning.fleet._problem import Codes, Flags, FleetProblem, Places
 
-__all__ = ["Reading", "places_of", "read"]
+__all__ = ["Reading", "places_of", "read", "standing_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,16 @@ def places_of(problem: FleetProblem, reading: Reading, standing: Standing) -> Pl
     return Places(site=site, slots=slots, offsets=offsets)
 
 
+def standing_of(reading: Reading, places: Places) -> Standing:
+    """Return where the jobs that choose stand by these places of all jobs."""
+    fleet = reading.fleet
+    standing = nobody(fleet.records, fleet.cells)
+    standing.site[:] = places.site[reading.free]
+    standing.slots[:] = np.maximum(places.slots[_slots_of(reading.records, reading.free)], 0)
+    weigh(fleet.records, fleet.cells, standing)
+    return standing
+
+
 def _by_content(records: Records, allowed: Flags, present: Places | None) -> Codes:
     """Return the jobs in an order that only they decide, so that the order they are given in does not matter."""
     keys = [*np.packbits(allowed, axis=1).T]
@@ -129,7 +140,7 @@ def _slots_of(records: Records, which: Codes) -> Codes:
 
 def _may_stay(records: Records, allowed: Flags, slots: Codes, cells: Cells) -> Flags:
     """Return which jobs' present places are within their own limits; room is for the passes to see."""
-    may = (records["present"] >= 0) & (records["value"] > 0)
+    may = records["present"] >= 0
     if not may.any():
         return np.zeros(records.size, np.bool_)
     site, starts, length = np.maximum(records["present"], 0), records["offset"], records["length"]
@@ -142,6 +153,7 @@ def _may_stay(records: Records, allowed: Flags, slots: Codes, cells: Cells) -> F
     money = HOURS * records["power"] * cells.pue[site] * np.add.reduceat(price, starts)
     return np.asarray(
         may
+        & np.logical_and.reduceat(np.isfinite(cells.field[COST][at]), starts)
         & allowed[np.arange(records.size), site]
         & (first >= records["first"])
         & (last < records["end"])
