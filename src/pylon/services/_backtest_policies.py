@@ -51,7 +51,7 @@ class Decided:
     broken: frozenset[UUID] = frozenset()
     """Workloads for which there was no room where they ran."""
     hopeless: frozenset[UUID] = frozenset()
-    """Workloads that could not have run within their own limits if they had been alone."""
+    """Workloads that could not have run within their own limits if they had been alone, whatever they are worth."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -161,11 +161,11 @@ def perfect(world: World, config: Optimizing) -> Decided:
         row["first_slot"] = world.slot(workload.created_at)
         row["end_slot"] = world.end_slot(workload)
     plan = fleet.plan(fleet_plan.problem_of(document))
-    alone = [document["jobs"][one.job]["workload_id"] for one in plan.rejected if not one.has_option]
+    hopeless = [one.job for one in plan.rejected if not one.has_option and one.limit != "value"]
     return Decided(
         places=_places(document, plan),
         gaps=(Gap(plan.gap_gbp, plan.bound_gbp),),
-        hopeless=frozenset(map(UUID, alone)),
+        hopeless=frozenset(UUID(document["jobs"][job]["workload_id"]) for job in hopeless),
     )
 
 

@@ -110,7 +110,7 @@ class World:
             national * self._shares[:, slot:until],
             self.price_gbp_mwh[slot:until],
             self.stress_forecast[slot:until],
-            room[:, :, slot:until],
+            room[:, :, slot:until].copy(),  # what is seen may be occupied without booking it
             scarcity_gbp_mwh,
         )
 
@@ -230,7 +230,7 @@ def _on_the_half_hour(workload: ComputeWorkload) -> ComputeWorkload:
             "created_at": arrives,
             "duration_mins": mins,
             "power_kw": power_kw.quantize(Decimal("0.000001")),
-            "required_gpu_mins": (workload.required_gpu_mins or 0) // workload.duration_mins * mins,
+            "required_gpu_mins": -(-(workload.required_gpu_mins or 0) * mins // workload.duration_mins),
             "deferral_window_mins": may_wait_mins,
             "deadline": arrives + timedelta(minutes=may_wait_mins + mins),
         }

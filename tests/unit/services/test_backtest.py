@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ProcessPoolExecutor
 from datetime import datetime, timedelta
+from multiprocessing.context import SpawnContext
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 
 from pylon.errors import Invalid
 from pylon.ontology.calendar import HALF_HOUR
+from pylon.services import backtest
 from pylon.services.backtest import Backtest, Policy, run_backtest
 from tests.unit.services.backtests import STARTS_AT, made_up, write
 
@@ -51,7 +54,16 @@ def test_savings_are_signed_and_measured_against_foresight(found: Backtest) -> N
     assert found.share_kept(Policy.PERFECT) == 1
 
 
-def test_processes_and_repetition_change_nothing_and_a_seed_does(folder: Path, found: Backtest) -> None:
+def test_processes_and_repetition_change_nothing_and_a_seed_does(
+    folder: Path, found: Backtest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the two processes asked for one does it all: to start the second takes seconds and shows no more."""
+
+    def one_process(workers: int, context: SpawnContext) -> ProcessPoolExecutor:
+        assert workers == 2
+        return ProcessPoolExecutor(1, context)
+
+    monkeypatch.setattr(backtest, "ProcessPoolExecutor", one_process)
     again = run(folder, STARTS_AT, STARTS_AT + timedelta(days=8), workers=2)
     other = run(folder, STARTS_AT, STARTS_AT + timedelta(days=1), seed=3)
 

@@ -9,6 +9,7 @@ import pytest
 
 from pylon.agents import jobs
 from pylon.agents.carbon_optimizer import Optimizing
+from pylon.errors import Invalid
 from pylon.planning import arrival
 from pylon.planning.field import HALF_HOUR_MINS
 from pylon.services import _backtest_policies as policies
@@ -55,6 +56,32 @@ def test_what_does_not_run_is_lost_and_not_saved(world: World) -> None:
     assert found.lost_gbp == float(gone.value_gbp or 0)
     assert found.carbon_at_once_kg == found.carbon_kg, "no carbon is saved by not running"
     assert found.paid_at_once_gbp == found.paid_gbp
+
+
+def test_lost_work_without_a_worth_is_refused_and_not_free(world: World) -> None:
+    gone = world.workloads[0].model_copy(update={"value_gbp": None})
+    nothing = Decided(places={})
+    priceless = CONFIG.model_copy(update={"lost_compute_gbp_mwh": None})
+
+    assert tally(world, [gone], nothing, nothing, CONFIG).lost_gbp > 0
+    with pytest.raises(Invalid, match="did not run, and nothing says what that cost"):
+        tally(world, [gone], nothing, nothing, priceless)
+
+
+def test_a_carbon_cap_is_held_in_each_half_hour_where_work_may_be_split(world: World) -> None:
+    at_once = policies.run_now(world)
+    longest = max(world.workloads, key=lambda one: one.duration_mins)
+    place = at_once.places[longest.id]
+    carbon = world.carbon_gco2_kwh[place.site, list(place.slots)]
+    roomy = Decided(places={longest.id: place})
+    between = (carbon.mean() + carbon.max()) / 2
+
+    def broken(interruptible: bool, cap: float) -> int:
+        limits = {"interruptible": interruptible, "carbon_cap_gco2": cap, "max_price_gbp": None}
+        return tally(world, [longest.model_copy(update=limits)], roomy, at_once, CONFIG).broken
+
+    assert (broken(True, between), broken(False, between)) == (1, 0)
+    assert (broken(True, carbon.max()), broken(False, carbon.mean() - 1)) == (0, 1)
 
 
 def test_tallies_of_stretches_add_up(world: World) -> None:

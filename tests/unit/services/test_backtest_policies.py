@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from collections.abc import Mapping
 from datetime import timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import numpy as np
@@ -18,7 +19,7 @@ from pylon.services import _backtest_policies as policies
 from pylon.services._backtest_account import tally
 from pylon.services._backtest_policies import Decided, Place
 from pylon.services._backtest_vintages import LEADS, fit, served
-from pylon.services._backtest_world import World, make_world
+from pylon.services._backtest_world import World, _on_the_half_hour, make_world
 from tests.unit.services.backtests import DAY, STARTS_AT, made_up
 
 CONFIG = Optimizing()
@@ -53,6 +54,41 @@ def test_work_arrives_on_the_half_hour_and_lasts_whole_ones(world: World) -> Non
             assert one.deferral_window_mins % HALF_HOUR_MINS == 0
             drawn = float(one.power_kw) * one.duration_mins / 60
             assert drawn == pytest.approx(float(one.estimated_energy_kwh or 0), abs=0.01)
+
+
+def test_whole_half_hours_take_up_no_fewer_gpus(world: World) -> None:
+    given = world.workloads[0].model_copy(update={"duration_mins": 45, "required_gpu_mins": 100})
+
+    assert _on_the_half_hour(given).required_gpu_mins == 134, "100 / 45 GPUs for 60 min, rounded up"
+
+
+def test_work_takes_up_its_room_once_where_the_forecast_is_of_the_whole_record() -> None:
+    record = made_up(days=2)
+    short = make_world(
+        record, fit(record), since=STARTS_AT, until=STARTS_AT + timedelta(hours=12), per_week=200, seed=4
+    )
+    ledger = policies._Ledger.of(short)
+
+    view = policies._view(short, 0, short.forecast(0, ledger.room))
+    policies._place_arrivals(ledger, view, short.workloads, CONFIG)
+
+    assert ledger.places
+    assert short.half_hours <= LEADS
+    assert np.allclose(ledger.room, short.room - _taken(short, ledger.places))
+
+
+def test_work_that_is_worth_too_little_is_lost_and_not_hopeless(world: World) -> None:
+    cheap, capped = world.workloads[:2]
+    few = (
+        cheap.model_copy(update={"value_gbp": Decimal("0.01"), "carbon_cap_gco2": None, "max_price_gbp": None}),
+        capped.model_copy(update={"carbon_cap_gco2": 1}),
+    )
+    arrivals = [tuple(one for one in few if world.slot(one.created_at) == slot) for slot in range(world.half_hours)]
+
+    found = policies.perfect(dataclasses.replace(world, arrivals=tuple(arrivals)), CONFIG)
+
+    assert found.places == {}
+    assert found.hopeless == {capped.id}
 
 
 def test_regions_make_up_the_national_carbon(world: World) -> None:
