@@ -643,6 +643,7 @@ comment on column public.plans.created_at is 'When the row was created';
 comment on column public.plans.updated_at is 'When the row last changed';
 create unique index if not exists plans_operator_id_idx on public.plans (operator_id) where status in ('QUEUED', 'RUNNING');
 create index if not exists plans_operator_id_requested_at_idx on public.plans (operator_id, requested_at desc);
+create index if not exists plans_operator_id_length_plan_id_plan_id_idx on public.plans (operator_id, length(plan_id) desc, plan_id desc);
 create index if not exists plans_run_id_idx on public.plans (run_id);
 create or replace trigger touch_updated_at before update on public.plans for each row execute function private.touch_updated_at();
 

@@ -54,7 +54,7 @@ def test_it_explains_costs_limits_and_what_is_left_out(first: Ended) -> None:
     assert "carbon, at its weight" in first.said
     assert re.search(r"would save about GBP|No limit binds", first.said)
     assert re.search(r"SIM-2025-\S+ does not run: .*\.", first.said)
-    assert "The bound is below what it need be: room for power" in first.said
+    assert "The best may be nearer than that says: in the bound room for power" in first.said
 
 
 def test_one_that_was_made_is_shown_again_and_as_json(first: Ended, home: Path) -> None:

@@ -74,9 +74,9 @@ def test_a_plan_is_made_again_over_http_in_the_planners_process(world: World, ht
 def test_the_command_counts_what_came_out_how(world: World, http: httpx2.Client) -> None:
     everything = replayed(world, "--all")
     assert (everything.code, everything.out.splitlines()[0]) == (0, f"{JOBS + 1} same, 0 different, 1 given")
-    assert "Kept of what the decisions saw: inputs 1, bytes " in everything.said
+    assert "Kept of what the decisions saw: 1 inputs, " in everything.said
     assert (
-        f"Kept of what the plans saw: inputs 1, bytes {said(http, 'P-000001')['input_bytes']:,}" in everything.said
+        f"Kept of what the plans saw: 1 inputs, {said(http, 'P-000001')['input_bytes']:,} bytes" in everything.said
     )
 
 

@@ -17,12 +17,15 @@ from pylon.agents import fleet_plan
 from pylon.errors import Conflict, LeaseHeld, LeaseLost, NotFound, StoreError
 from pylon.ontology.canonical import canonical_bytes
 from pylon.ontology.enums import PlanStatus
+from pylon.services import desk as desks
 from pylon.services import list_plans, plan_fleet
 from pylon.services.list_plans import PlanSummary
 from pylon.services.plan_fleet import PlanProgress, PlanWorker
 from pylon.store.database import Database
+from pylon.store.queries import QUERIES
 from tests.conftest import new_tenant
 from tests.doubles.acting import NOW, Acting, acting
+from tests.doubles.postgres import Cluster
 
 
 class Planning(Acting):
@@ -138,6 +141,30 @@ def test_plans_are_numbered_and_listed_newest_first(own: Planning, worker: PlanW
     assert ([plan.plan_id for plan in rest.plans], rest.next_before) == (["P-000001"], None)
 
 
+def test_an_index_gives_plans_in_the_order_of_their_numbers(own: Planning, cluster: Cluster) -> None:
+    asked = {"operator_id": own.operator_id, "limit": 50, "before": 7, "plan_id": None, "id": None, "whole": False}
+    with cluster.superuser("pylon_signals") as session:
+        session.execute("set enable_sort to off")
+        session.execute("set enable_seqscan to off")
+        for query in ("plans", "last_plan_number"):
+            told = session.execute(b"explain " + QUERIES[query], asked).fetchall()
+            assert "plans_operator_id_length_plan_id_plan_id_idx" in str(told), told
+            assert "Sort" not in str(told), told
+
+
+def test_an_arrival_reads_the_prices_of_a_plan_and_a_round_its_places_too(
+    own: Planning, worker: PlanWorker
+) -> None:
+    own.submit("J-1")
+    own.plan(worker)
+    with own.database.as_reader(own.operator_id) as transaction:
+        of = {"operator_id": own.operator_id, "now": own.now}
+        rows = [transaction.one("standing_plan", **of, whole=whole) for whole in (True, False)]
+    whole, short = (json.loads(row["content"]) for row in rows if row)
+    assert len(whole["places"]) == 1
+    assert short == {name: whole[name] for name in ("now", "gap", "starts_at", "prices")}
+
+
 def test_under_one_key_one_plan_is_made(own: Planning, worker: PlanWorker) -> None:
     first = own.request(key="k")
     own.run(worker, first)
@@ -225,6 +252,26 @@ def test_while_one_is_worked_on_there_is_no_other(own: Planning, worker: PlanWor
     ended = held.end(signal.SIGCONT)
     assert isinstance(ended, PlanSummary)
     assert (ended.status, ended.after_seq) == ("SUCCEEDED", 0)
+
+
+def test_a_plan_that_is_begun_just_before_another_is_asked_for_is_not_ended(
+    own: Planning, worker: PlanWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[Held] = []
+    opened = desks.opened
+
+    def begun_first(*of: Any, **how: Any) -> Any:
+        monkeypatch.undo()
+        held.append(Held(own, worker))
+        return opened(*of, **how)
+
+    monkeypatch.setattr(desks, "opened", begun_first)
+    asked = own.request()
+    (one,) = held
+    ended = one.end(signal.SIGCONT)
+    assert asked.id == one.asked.id
+    assert isinstance(ended, PlanSummary)
+    assert ended.status is PlanStatus.SUCCEEDED
 
 
 def test_a_plan_that_is_given_up_meanwhile_is_not_kept(own: Planning, worker: PlanWorker, cluster: Any) -> None:

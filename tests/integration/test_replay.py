@@ -154,6 +154,23 @@ def test_a_decision_that_was_rewritten_with_its_hash_says_where(here: Acting, cl
     assert found.digest == row["hash"] != found.stored_digest
 
 
+def test_what_was_worked_out_and_comes_to_nothing_now_was_not_given(here: Acting, cluster: Cluster) -> None:
+    here.submit("ONE")
+    row = the_last(here)
+    rewritten(cluster, here, row, inputs={})
+    found = decided(here, row["decision_id"])
+    assert (found.verdict, found.is_sound, found.digest) == (Verdict.DIFFERENT, False, None)
+    assert f'first at $.decision_type: "{row["decision_type"]}" is stored, now it is nothing' in found.detail
+
+
+def test_a_cap_that_no_client_gave_was_worked_out(here: Acting, cluster: Cluster) -> None:
+    here.do("scale_data_centre", dc_id="LEEDS-1", max_power_mw=15, reason="by phone")
+    row = the_last(here)
+    assert decided(here, row["decision_id"]).verdict is Verdict.GIVEN
+    rewritten(cluster, here, row, effect={**row["effect"], "by": "agent GRID-OPERATOR"})
+    assert decided(here, row["decision_id"]).verdict is Verdict.DIFFERENT
+
+
 def test_what_somebody_added_or_took_away_differs(here: Acting, cluster: Cluster) -> None:
     here.submit("ONE")
     here.submit("TWO")
@@ -250,6 +267,17 @@ def test_what_another_version_saw_is_told_from_what_was_changed(here: Acting) ->
     assert again == found
     with pytest.raises(Conflict, match=r"not made again\. Pylon was stopped\. Try again"):
         replay(here.database, here.operator_id, "P-000001", lambda one: replaying.work_out_in(worker, one))
+
+
+@pytest.mark.parametrize("fault", [ZeroDivisionError, OverflowError, AssertionError])
+def test_a_planner_that_miscalculates_or_doubts_makes_nothing_of_it(here: Acting, fault: type[Exception]) -> None:
+    store_plan(here, 1)
+
+    def at_fault(_document: bytes) -> bytes:
+        raise fault("of what it saw")
+
+    found = replay(here.database, here.operator_id, "P-000001", at_fault)
+    assert (found.verdict, found.digest) == (Verdict.UNREADABLE, None)
 
 
 def test_a_plan_that_came_to_nothing_cannot_be_compared(here: Acting) -> None:

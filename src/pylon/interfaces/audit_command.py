@@ -131,7 +131,7 @@ def _print_count(found: Sequence[Replayed]) -> None:
         kept = {one.input_digest: one.input_bytes for one in found if one.kind == kind and one.input_bytes}
         if kept:
             size = sum(filter(None, kept.values()))
-            out.print(f"Kept of what the {kind}s saw: inputs {len(kept):,}, bytes {size:,}")
+            out.print(f"Kept of what the {kind}s saw: {len(kept):,} inputs, {size:,} bytes")
 
 
 def _check_export(export: Path, heads: Path | None, settings: Settings) -> int:

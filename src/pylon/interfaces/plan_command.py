@@ -90,7 +90,7 @@ def _print_why(plan: WholePlan) -> None:
     for line in plan_tables.storage_lines(plan.result):
         out.print(escape(line))
     for name in plan.result.relaxed:
-        out.print(escape(f"The bound is below what it need be: {RELAXED[name]}."))
+        out.print(escape(f"The best may be nearer than that says: in the bound {RELAXED[name]}."))
 
 
 def _made(here: Runtime) -> PlanSummary:

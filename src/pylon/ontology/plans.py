@@ -49,6 +49,7 @@ class Plan(ObjectType):
         indexes=(
             Index("operator_id", unique=True, where="status in ('QUEUED', 'RUNNING')"),
             Index("operator_id, requested_at desc"),
+            Index("operator_id, length(plan_id) desc, plan_id desc"),
             Index("run_id"),
         ),
     )

@@ -51,9 +51,9 @@ def request(
     it has ended. Under a `key` that was used before, the plan of then is returned. Raises `Conflict` for a key that
     was used for something else.
     """
-    is_alive = is_worked_on(database, call.operator_id, clock())
+    left = _left(database, call.operator_id, clock)
     with desks.opened(database, views, call) as desk:
-        made = _asked_before(desk, key) or _open(desk, is_alive=is_alive) or _queue(desk, trigger)
+        made = _asked_before(desk, key) or _open(desk, left) or _queue(desk, trigger)
         if key is not None:
             _remember(desk, key, made)
     return find(database, call.operator_id, str(made))
@@ -179,13 +179,23 @@ def _remember(desk: Desk, key: str, plan: UUID) -> None:
         )
 
 
-def _open(desk: Desk, *, is_alive: bool) -> UUID | None:
-    """Return the plan that has not ended; one whose process is gone is ended here."""
+def _left(database: Database, operator_id: UUID, clock: Callable[[], datetime]) -> UUID | None:
+    """Return the plan that is RUNNING and whose process is gone."""
+    with database.as_reader(operator_id) as transaction:
+        row = transaction.one("open_plan", operator_id=operator_id)
+    # A plan is RUNNING under its lease alone, so the lease is asked for after the plan, never before it.
+    if row is None or row["status"] != PlanStatus.RUNNING or is_worked_on(database, operator_id, clock()):
+        return None
+    return UUID(str(row["id"]))
+
+
+def _open(desk: Desk, left: UUID | None) -> UUID | None:
+    """Return the plan that has not ended; the one that was `left` is ended here."""
     row = desk.transaction.one("open_plan", operator_id=desk.operator_id)
     if row is None:
         return None
     plan = Plan.model_validate(row)
-    if plan.status is PlanStatus.RUNNING and not is_alive:
+    if plan.id == left:
         abandon(desk.transaction, plan, desk.now)
         return None
     return plan.id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from pylon.agents import by_hand, flexibility_agent, grid_operator, reasons, storage_agent, storage_by_hand
@@ -12,14 +12,22 @@ from pylon.ontology.enums import DecisionType
 from pylon.services.recall_view import view_before
 from pylon.store.database import Transaction
 
-__all__ = ["recompute"]
+__all__ = ["is_given", "recompute"]
+
+_GIVEN: Final = frozenset({DecisionType.SCALE_DOWN, DecisionType.SCALE_UP, DecisionType.NEGOTIATE})
+"""What a client may decide without anything being worked out: a cap, its end, a site's status, an offer."""
+
+
+def is_given(decision: Mapping[str, Any]) -> bool:
+    """Return whether a client gave the decision as it is."""
+    return decision["decision_type"] in _GIVEN and decision["effect"]["by"] == "client"
 
 
 def recompute(transaction: Transaction, operator_id: UUID, decision: Mapping[str, Any]) -> Draft | None:
     """Return the decision as its agent makes it from the inputs it recorded.
 
-    `decision` has the columns of `orchestration_decisions`. None when it was not worked out but given: a client's
-    own cap or offer. Raises `NotFound` when the input that it names is not kept.
+    `decision` has the columns of `orchestration_decisions`. None when nothing is decided from them: `is_given` says
+    whether that is as it should be. Raises `NotFound` when the input that it names is not kept.
     """
     inputs = decision["inputs"]
     if "job" in inputs:

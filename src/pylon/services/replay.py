@@ -19,7 +19,7 @@ from pylon.errors import Conflict, Invalid, NotFound, PylonError
 from pylon.ontology.canonical import canonical_bytes
 from pylon.ontology.enums import PlanStatus
 from pylon.services._plan_worker import PlanFailed, PlanWorker, WorkerDied
-from pylon.services.recompute_decision import recompute
+from pylon.services.recompute_decision import is_given, recompute
 from pylon.store import log
 from pylon.store.database import Database, Transaction
 
@@ -28,7 +28,16 @@ __all__ = ["Difference", "Replayed", "Verdict", "WorkOut", "names", "replay", "w
 WorkOut = Callable[[bytes], bytes]
 """Works a plan out from all that it saw: canonical JSON in and out, in this process or in one of its own."""
 
-_UNREAD: Final = (LookupError, TypeError, ValueError, AttributeError, Invalid, NotFound)
+_UNREAD: Final = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    Invalid,
+    NotFound,
+)
 """What comes of documents that have other fields, or other values, than those of today."""
 _ABSENT: Final = object()
 _LONGEST: Final = 200  # of a value that differs, as it is told
@@ -222,8 +231,11 @@ def _decision(transaction: Transaction, operator_id: UUID, row: Mapping[str, Any
         again = recompute(transaction, operator_id, {**written, "seq": row["seq"]})
     except _UNREAD as error:
         return stored.unread(error)
-    if again is None:
+    if again is None and is_given(written):
         return stored.found(Verdict.GIVEN)
+    if again is None:
+        made = Difference(path="$.decision_type", stored=_cut(written["decision_type"]), now=None)
+        return stored.found(Verdict.DIFFERENT, first=made)
     return stored.compared(log.content_of({**written, **_columns_of(again)}))
 
 

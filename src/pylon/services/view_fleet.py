@@ -144,7 +144,7 @@ def _plan(
     transaction: Transaction, operator_id: UUID, now: datetime, sites: Sequence[DataCentre], *, whole: bool
 ) -> StandingPlan | None:
     """Return the newest plan that still covers this moment."""
-    row = transaction.one("standing_plan", operator_id=operator_id, now=now)
+    row = transaction.one("standing_plan", operator_id=operator_id, now=now, whole=whole)
     if row is None:
         return None
     of = {"uuid": row["id"], "plan_id": row["plan_id"], "after_seq": row["after_seq"]}

@@ -639,7 +639,7 @@ where p.operator_id = %(operator_id)s
   and (%(before)s::bigint is null or substring(p.plan_id from '^P-([0-9]{1,18})$')::bigint < %(before)s)
   and (%(plan_id)s::text is null or p.plan_id = %(plan_id)s)
   and (%(id)s::uuid is null or p.id = %(id)s)
-order by number desc nulls last, p.id desc
+order by length(p.plan_id) desc, p.plan_id desc
 limit %(limit)s;
 
 -- name: open_plan
@@ -647,8 +647,10 @@ limit %(limit)s;
 select * from public.plans where operator_id = %(operator_id)s and status in ('QUEUED', 'RUNNING');
 
 -- name: last_plan_number
-select coalesce(max(substring(plan_id from '^P-([0-9]{1,18})$')::bigint), 0)
-from public.plans where operator_id = %(operator_id)s;
+select coalesce((
+    select substring(plan_id from 3)::bigint from public.plans
+    where operator_id = %(operator_id)s and plan_id ~ '^P-[0-9]{1,18}$'
+    order by length(plan_id) desc, plan_id desc limit 1), 0);
 
 -- name: note_plan_progress
 -- Not at a desk: whoever looks on shall see it while the operator is at work on something else.
@@ -677,9 +679,13 @@ where p.operator_id = %(operator_id)s and p.status = 'SUCCEEDED'
 order by p.requested_at desc, length(p.plan_id) desc, p.plan_id desc limit 1;
 
 -- name: standing_plan
--- The newest plan that was worked out and still covers this moment, with all it came to.
+-- The newest plan that was worked out and still covers this moment, with all it came to; without `whole` no places,
+-- which are most of it.
 select p.id, p.plan_id, p.status::text as status, p.as_of, p.starts_at, p.half_hours, p.run_id, p.after_seq,
-       p.input_digest, p.finished_at, p.gap::float8 as gap, p.spare_mwh::float8 as spare_mwh, p.result_digest, r.content
+       p.input_digest, p.finished_at, p.gap::float8 as gap, p.spare_mwh::float8 as spare_mwh, p.result_digest,
+       case when %(whole)s then r.content else (
+           select json_object_agg(key, value)::text from json_each(r.content::json)
+           where key in ('now', 'gap', 'starts_at', 'prices')) end as content
 from public.plans p
 join public.plan_results r on r.operator_id = p.operator_id and r.plan_id = p.id
 where p.operator_id = %(operator_id)s and p.status = 'SUCCEEDED'

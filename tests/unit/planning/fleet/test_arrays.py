@@ -41,7 +41,7 @@ def test_a_half_hour_that_is_not_known_is_closed_and_its_stress_is_left_out() ->
     assert terms[:, 0].tolist() == [[50, 0, 70, 0], [10, 10, 0, 10], [0, 20, 20, 20]]
     field = arrays.read_cells(problem).field[:, 0]
     assert field[COST, :4].tolist() == [60, inf, inf, inf]
-    assert field[PRICE_SUM].tolist() == [0, 50, 50, 50, 50]
+    assert field[PRICE_SUM].tolist() == [0, 50, 50, 120, 120]
     assert field[CARBON_SUM].tolist() == [0, 100, 100, 100, 100]
 
 
