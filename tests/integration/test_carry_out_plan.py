@@ -17,6 +17,8 @@ from pylon.errors import Refused
 from pylon.ontology.canonical import canonical_bytes, digest
 from pylon.services import _workload_actions as workload_actions
 from pylon.services import desk as desks
+from pylon.services import plan_fleet
+from pylon.services._plan_work import PlanWork
 from pylon.services.recompute_decision import recompute
 from pylon.services.run_agents import Turn, run_agents
 from pylon.store.database import Database
@@ -156,12 +158,15 @@ def test_moves_of_a_plan_are_made_together_or_not_at_all(crowded: Acting, monkey
     make_plan(crowded)
     monkeypatch.setattr(workload_actions, "_book", refuses_the_tenth)
     turn = a_round(crowded)["CARBON_OPTIMIZER"]
-    assert (turn.error, turn.decisions) == ("No room after all.", [])
-    assert places(crowded) == before
-    monkeypatch.undo()
-    crowded.now += timedelta(minutes=1)
-    assert len(a_round(crowded)["CARBON_OPTIMIZER"].decisions) > 20, "and again in the next round"
-    must_recompute(crowded)
+    assert turn.error is None
+    assert len(turn.refused) > 20
+    assert {one["detail"] for one in turn.refused} == {"No room after all."}
+    by_plan = [row for row in must_recompute(crowded) if "by_plan" in row["inputs"]]
+    assert by_plan == [], "what moves after that moves by itself, for its own sake"
+    changed = {job_id for job_id, spans in places(crowded).items() if spans != before[job_id]}
+    assert len(changed) == len(turn.decisions)
+    (agent,) = crowded.rows("select status::text as status from public.agents where agent_id = 'CARBON_OPTIMIZER'")
+    assert agent["status"] == "IDLE"
 
 
 def test_room_that_a_plan_calls_scarce_moves_an_arrival_elsewhere(here: Acting) -> None:
@@ -233,6 +238,25 @@ def test_a_battery_beside_a_site_lends_its_work_room_and_takes_it_where_it_charg
     chosen = here.submit("LARGE", **job).decisions[0].alternatives_considered["chosen"]
     assert [span["starts_at"] for span in chosen["spans"]] == [first.isoformat().replace("+00:00", "Z")]
     must_recompute(here)
+
+
+def test_a_plan_plans_storage_as_the_operators_storage_agent_is_told_to(here: Acting) -> None:
+    here.do(
+        "register_agent",
+        agent_id="STORAGE",
+        name="Storage",
+        agent_type="STORAGE_AGENT",
+        config={"min_charge_percentage": 40, "max_charge_percentage": 60},
+    )
+    battery = {"capacity_mwh": 100, "max_charge_rate_mw": 20, "max_discharge_rate_mw": 20, "current_charge_mwh": 50}
+    here.do("register_storage_asset", asset_id="BAT", name="Battery", region=1, co_located_dc="PERTH-1", **battery)
+    here.do("report_charge", asset_id="BAT", charge_mwh=50)
+    asked = plan_fleet.request(here.database, here.views, here.call, trigger="test", clock=lambda: here.now)
+    work = PlanWork(here.database, here.views, here.call, asked.id, lambda: here.now, lambda *_: None)
+    assert work.begin()
+    (seen,) = json.loads(work.read())["storage"]
+    config = seen["seen"]["config"]
+    assert (config["min_charge_percentage"], config["max_charge_percentage"]) == (40, 60)
 
 
 def test_a_carbon_cap_is_held_against_what_pylons_own_forecast_may_be_wrong_by(

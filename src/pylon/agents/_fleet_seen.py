@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, Final
 from uuid import UUID
@@ -17,6 +17,8 @@ from pylon.agents._fleet_storage import set_aside
 from pylon.agents.carbon_optimizer import Optimizing
 from pylon.agents.contract import Booking, View
 from pylon.agents.standing import over, runs
+from pylon.agents.storage_agent import StorageConfig
+from pylon.ontology.calendar import HALF_HOUR
 from pylon.ontology.compute import ComputeWorkload
 from pylon.ontology.enums import DataCentreStatus, WorkloadStatus
 from pylon.ontology.fleet import DataCentre
@@ -33,9 +35,10 @@ Above GBP 6,000, the value of lost load in GB's imbalance price, so that it give
 _SLACK: Final = 1e-9
 
 
-def describe(view: View, config: Optimizing) -> dict[str, Any]:
+def describe(view: View, config: Optimizing, storage: StorageConfig | None = None) -> dict[str, Any]:
     """Return everything that a plan of the fleet is worked out from, in plain values.
 
+    Storage is planned as its own agent would with `storage`, or its defaults, but at the weights of `config`.
     `view` is a whole one. The document is the same after a round trip through JSON; a plan needs nothing else.
     """
     seen = _Seen.of(view, config)
@@ -43,7 +46,7 @@ def describe(view: View, config: Optimizing) -> dict[str, Any]:
         "carbon_price_gbp_t": config.carbon_price_gbp_t,
         "stress_price_gbp_mwh": config.stress_price_gbp_mwh,
     }
-    storage = set_aside(view, seen.room[_POWER], weights)
+    beside = set_aside(view, seen.room[_POWER], (storage or StorageConfig()).model_copy(update=weights))
     rows = [row for one in sorted(view.workloads, key=_by_id) if (row := seen.take(one)) is not None]
     series = _Series()
     return {
@@ -58,7 +61,7 @@ def describe(view: View, config: Optimizing) -> dict[str, Any]:
         "sites": [_site(view, seen, row, series) for row in range(len(view.sites))],
         "series": series.values,
         "jobs": rows,
-        "storage": storage,
+        "storage": beside,
         "start": _start(view),
         "simulated": list(view.simulated),
     }
@@ -154,11 +157,14 @@ class _Seen:
         It may not when a client chose it, when it may not wait, has begun or is not of whole half hours, when its
         site takes nothing new, and when by the plan's own limits it could not stay.
         """
-        is_whole = len(columns) == half_hours_of(workload.duration_mins)
+        edges = [span.starts_at for span in booking.spans] + [span.ends_at for span in booking.spans[:-1]]
+        is_whole = len(columns) == half_hours_of(workload.duration_mins) and all(
+            (edge - self.view.starts_at) % HALF_HOUR == timedelta() for edge in edges
+        )
         return (
             not booking.is_by_hand
             and jobs.may_wait(workload)
-            and booking.spans[0].starts_at >= self.view.half_hour(self.first)
+            and edges[0] >= self.view.half_hour(self.first)
             and self.view.sites[site].status is DataCentreStatus.ACTIVE
             and is_whole
             and self._may_stay(workload, site, columns)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 
 from pylon.agents import storage_agent
-from pylon.agents._storage_plan import follow, read
+from pylon.agents._storage_plan import read
 from pylon.agents.contract import View
 from pylon.agents.jobs import instant, moment
 from pylon.agents.storage_agent import StorageConfig
@@ -18,7 +18,7 @@ from pylon.planning.battery import Dispatch
 from pylon.planning.field import HALF_HOUR_MINS, Floats
 from pylon.planning.joint import Store
 
-__all__ = ["as_they_stand", "set_aside", "standing_mw", "stores_of", "told"]
+__all__ = ["set_aside", "stores_of", "told"]
 
 Document = Mapping[str, Any]
 
@@ -28,10 +28,10 @@ _DECIMALS: Final = 3
 _MONEY_PLACES: Final = 6
 
 
-def set_aside(view: View, room_mw: Floats, weights: Mapping[str, float]) -> list[dict[str, Any]]:
+def set_aside(view: View, room_mw: Floats, config: StorageConfig) -> list[dict[str, Any]]:
     """Take what storage beside sites is to do out of their room (D, T), in place, and return what is seen of it.
 
-    It is what the asset's own agent would see, with the band of that agent's defaults. What has begun and what a
+    It is what the asset's own agent would see that had this `config`. What has begun and what a
     client has set stays in the room; so does all of an asset beside a site that is not open, or whose charge is not
     known.
     """
@@ -42,11 +42,7 @@ def set_aside(view: View, room_mw: Floats, weights: Mapping[str, float]) -> list
         site = None if asset.co_located_dc_id is None else view.site(asset.co_located_dc_id)
         if site is None or not storage_agent.is_in_use(asset):
             continue
-        one = (
-            storage_agent.describe(bare, asset, region, StorageConfig(**weights))
-            if view.field.is_open[site]
-            else None
-        )
+        one = storage_agent.describe(bare, asset, region, config) if view.field.is_open[site] else None
         first = view.field.half_hours
         if one is not None:
             first = (moment(one["starts_at"]) - view.starts_at) // HALF_HOUR
@@ -63,23 +59,6 @@ def set_aside(view: View, room_mw: Floats, weights: Mapping[str, float]) -> list
 def stores_of(document: Document) -> list[Store]:
     """Return the stores that a document of `fleet_plan.describe` tells of; each idles outside its half hours."""
     return [_store(one, document["half_hours"]) for one in document["storage"]]
-
-
-def standing_mw(document: Document) -> Floats:
-    """Return what the schedules that stand have stores give, (D, T) MW, in the half hours that are planned."""
-    power = np.zeros((len(document["sites"]), document["half_hours"]))
-    for one in document["storage"]:
-        asked = _asked(one)
-        power[one["site"], one["first_slot"] : one["first_slot"] + asked.size] += asked
-    return power
-
-
-def as_they_stand(document: Document) -> list[Dispatch]:
-    """Return what stores do that follow the schedules which stand, each over all half hours of the document."""
-    half_hours = document["half_hours"]
-    return [
-        _over(half_hours, one["first_slot"], follow(read(one["seen"]), _asked(one))) for one in document["storage"]
-    ]
 
 
 def told(document: Document, dispatches: Sequence[Dispatch]) -> list[dict[str, Any]]:
@@ -104,21 +83,3 @@ def _store(one: Document, half_hours: int) -> Store:
     field[first : first + question.hours.size] = question.field_gbp_mwh
     hours[first : first + question.hours.size] = _HOURS
     return Store(battery=question.battery, field_gbp_mwh=field, hours=hours, site=one["site"])
-
-
-def _over(half_hours: int, first: int, done: Dispatch) -> Dispatch:
-    """Return a dispatch as one of all half hours, idle in those that are not its own."""
-    series = dict[str, Any]()
-    for name in ("charge_mw", "discharge_mw", "stored_mwh", "short_mw"):
-        values = np.zeros(half_hours)
-        values[first : first + done.power_mw.size] = getattr(done, name)
-        series[name] = values
-    return replace(done, **series)
-
-
-def _asked(one: Document) -> Floats:
-    """Return what the schedule that stands asks for in each half hour that is planned; 0 after its end."""
-    asked, standing = np.zeros(len(one["seen"]["stress"])), one["seen"]["standing"]
-    if standing is not None:
-        asked[: len(standing["power_mw"])] = standing["power_mw"]
-    return asked

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from datetime import timedelta
+from typing import Any, Final
 
 from pylon.agents import jobs, reasons
 from pylon.agents.contract import Booking, Place, View
@@ -22,6 +23,9 @@ from pylon.planning.field import Field, Job, Option, Weights
 __all__ = ["case_of", "moves", "place_of"]
 
 Spans = tuple[tuple[float, float], ...]
+
+_OLD: Final = timedelta(hours=6)
+"""A plan that was made so long ago moves no booking any more: signals and the fleet have changed since."""
 
 
 def place_of(view: View, workload: ComputeWorkload) -> Place | None:
@@ -50,11 +54,13 @@ def moves(
     """Return the moves that the plan comes to for these workloads, and the view after them.
 
     Those whose place cannot be had as signals and room are by now stay, and with them those that need their room.
-    There are none at all when these save less than leaving costs: `churn_gbp` of what the present place costs.
+    Nothing booked moves for a plan of more than six hours ago, nor when that saves less than leaving costs:
+    `churn_gbp` of what the present place costs. What does not run has its place all the same if nobody need leave
+    for it; only what can run in no other way counts, by its worth, for the moves of others.
     """
     found = [move for one in workloads if (move := _move(view, one, config)) is not None]
-    found = _together(view, found, config.weights)
-    if not found or _gain(view, found, config.weights, churn_gbp) <= 0:
+    found = _worth_making(view, found, config.weights, churn_gbp)
+    if not found:
         return [], view
     cases, field = [], _without(view.field, found)
     for number, move in enumerate(found, 1):
@@ -106,6 +112,19 @@ def _move(view: View, workload: ComputeWorkload, config: Placing) -> _Move | Non
     )
 
 
+def _worth_making(
+    view: View, found: Sequence[_Move], weights: Weights, churn_gbp: Callable[[float], float]
+) -> list[_Move]:
+    """Return the moves that can be made together, if they are worth it; else those for which nobody leaves."""
+    alone = _together(view, [move for move in found if move.booking is None], weights)
+    if view.plan is None or view.plan.made_at <= view.now - _OLD:
+        return alone
+    together = _together(view, found, weights)
+    has_place = {id(move) for move in alone}
+    counted = [move for move in together if id(move) not in has_place]
+    return together if _gain(view, together, counted, weights, churn_gbp) > 0 else alone
+
+
 def _together(view: View, found: Sequence[_Move], weights: Weights) -> list[_Move]:
     """Return those of the moves that can all be made, in their order."""
     wanted, possible = list[_Move](), list(found)
@@ -137,10 +156,16 @@ def _refused(field: Field, move: _Move, weights: Weights) -> bool:
     return arrival.evaluate(move.job, field, weights, move.site, move.spans).refused_by is not None
 
 
-def _gain(view: View, found: Iterable[_Move], weights: Weights, churn_gbp: Callable[[float], float]) -> float:
-    """Return what the moves save in GBP, less what leaving costs; what did not run counts by its worth."""
+def _gain(
+    view: View,
+    found: Sequence[_Move],
+    counted: Iterable[_Move],
+    weights: Weights,
+    churn_gbp: Callable[[float], float],
+) -> float:
+    """Return what those of the moves that are counted save in GBP, less what leaving costs."""
     field, gain = _without(view.field, found), []
-    for move in found:
+    for move in counted:
         cost = _paid(arrival.evaluate(move.job, field, weights, move.site, move.spans))
         if move.booking is None:
             gain.append(math.inf if math.isnan(move.worth_gbp) else move.worth_gbp - cost)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -19,7 +18,8 @@ import numpy as np
 
 from pylon.agents import jobs
 from pylon.agents._fleet_seen import describe, half_hours_of
-from pylon.agents._fleet_storage import as_they_stand, standing_mw, stores_of, told
+from pylon.agents._fleet_storage import stores_of, told
+from pylon.agents._fleet_unmoved import around, better, must_respect_bound, unmoved_of
 from pylon.agents.standing import runs, unfolded
 from pylon.ontology.calendar import HALF_HOUR
 from pylon.planning import fleet, joint
@@ -61,13 +61,14 @@ def work_out(document: Document, progress: Progress | None = None) -> dict[str, 
     """Return the plan for a document of `describe`, in plain values: places, cost, bound, prices, what binds.
 
     Beside it stand `greedy`, the plan of a planner without prices, and `standing`, what comes of moving nothing
-    that is booked and placing the rest greedily; in both storage keeps to its schedules. Figures are rounded once.
+    that is booked and may stay, and placing the rest greedily; in both storage does its best around the work.
+    Figures are rounded once. Raises `DecisionError` for a plan that its own bound proves impossible.
     """
     problem, stores = problem_of(document), stores_of(document)
-    as_scheduled = _as_scheduled(problem, document)
-    unmoved = _unmoved(as_scheduled, document)
+    unmoved = unmoved_of(problem, stores)
     together = joint.plan_together(problem, stores, _start(document, problem), progress)
-    together = _better(together, unmoved)
+    together = better(problem, stores, together, unmoved)
+    must_respect_bound(together)
     plan, prices = together.plan, together.prices
     return {
         "now": document["now"],
@@ -91,7 +92,7 @@ def work_out(document: Document, progress: Progress | None = None) -> dict[str, 
         "relaxed": list(together.relaxed),
         "spare_mwh": _spare_mwh(problem, together, document["first_slot"]),
         "storage": told(document, together.dispatches),
-        "greedy": _beside(_kept(fleet.greedy(as_scheduled), document)),
+        "greedy": _beside(around(problem, stores, fleet.greedy(problem))),
         "standing": _beside(unmoved),
         "simulated": document["simulated"],
     }
@@ -244,16 +245,13 @@ def _share(share: float | None) -> float | None:
 
 def _binding(document: Document, problem: FleetProblem, together: Together) -> list[dict[str, Any]]:
     """Return the limits that have a price, the dearest first; the prices themselves have all of them."""
-    room, worth = problem.sites.room_mw.copy(), together.prices.power_gbp_mwh
-    for one, done in zip(document["storage"], together.dispatches, strict=True):
-        room[one["site"]] += done.power_mw
-    spare = room - joint.load_of(problem, together.plan.places)
-    power = [
-        Binding(limit="power_mw", site=site, slot=slot, price=worth[site, slot], spare=spare[site, slot])
+    spare = _spare(document, problem, together)
+    priced = [
+        Binding(limit=limit, site=site, slot=slot, price=worth[site, slot], spare=spare[limit][site, slot])
+        for limit, worth in _rows_of(together.prices).items()
         for site, slot in np.argwhere(worth > 0).tolist()
     ]
-    others = [one for one in together.plan.binding if one.limit != "power_mw"]
-    dearest = sorted((*power, *others), key=lambda one: (-one.price, one.limit, one.site, one.slot))
+    dearest = sorted(priced, key=lambda one: (-one.price, one.limit, one.site, one.slot))
     starts_at = jobs.moment(document["starts_at"])
     return [
         {
@@ -265,6 +263,32 @@ def _binding(document: Document, problem: FleetProblem, together: Together) -> l
         }
         for one in dearest[:_MOST_BINDING]
     ]
+
+
+def _spare(document: Document, problem: FleetProblem, together: Together) -> dict[str, Floats]:
+    """Return what the plan leaves of each limit, (D, T); infinite where there is none."""
+    sites, places = problem.sites, together.plan.places
+    room = sites.room_mw.copy()
+    for one, done in zip(document["storage"], together.dispatches, strict=True):
+        room[one["site"]] += done.power_mw
+    load = joint.load_of(problem, places)
+    step = np.diff(sites.base_mw + load, axis=1, append=np.nan)  # nothing is known of what comes after the last
+    ramp = np.repeat(sites.ramp_mw[:, None], sites.shape[1], axis=1)
+    return {
+        "power_mw": room - load,
+        "gpus": sites.room_gpus - _gpus_of(problem, places),
+        "rise": ramp - step,
+        "fall": ramp + step,
+    }
+
+
+def _gpus_of(problem: FleetProblem, places: Places) -> Floats:
+    """Return the GPUs (D, T) that jobs take in these places."""
+    owners = np.repeat(np.arange(len(problem.jobs)), problem.jobs.half_hours)
+    site, taken = places.site[owners], np.zeros(problem.sites.shape)
+    runs = site >= 0
+    np.add.at(taken, (site[runs], places.slots[runs]), problem.jobs.gpus[owners[runs]])
+    return taken
 
 
 def _rejected(row: Document, rejection: fleet.Rejection) -> dict[str, Any]:
@@ -287,50 +311,6 @@ def _spare_mwh(problem: FleetProblem, together: Together, first: int) -> float:
     load = joint.load_of(problem, together.plan.places)
     free = np.clip(problem.sites.room_mw - load, 0.0, None)[:, first:]
     return _money(math.fsum(free.ravel().tolist()) * HALF_HOUR_MINS / 60)
-
-
-def _as_scheduled(problem: FleetProblem, document: Document) -> FleetProblem:
-    """Return the problem of the jobs alone, in the room that the schedules which stand leave."""
-    room = np.maximum(problem.sites.room_mw + standing_mw(document), 0.0)
-    return replace(problem, sites=replace(problem.sites, room_mw=room))
-
-
-def _unmoved(problem: FleetProblem, document: Document) -> Together:
-    """Return what comes of moving nothing that is booked."""
-    present = problem.jobs.present
-    assert present is not None  # noqa: S101  `problem_of` gives it
-    plan = fleet.greedy(replace(problem, jobs=replace(problem.jobs, is_fixed=present.site >= 0)))
-    return _kept(plan, document)
-
-
-def _kept(plan: Plan, document: Document) -> Together:
-    """Return a plan of the jobs with storage that keeps to its schedules."""
-    dispatches = as_they_stand(document)
-    return Together(
-        plan=plan,
-        dispatches=tuple(dispatches),
-        cost_gbp=plan.cost.total - math.fsum(done.value_gbp for done in dispatches),
-        bound_gbp=-math.inf,
-        prices=plan.prices,
-        rounds=0,
-        relaxed=plan.relaxed,
-    )
-
-
-def _better(together: Together, unmoved: Together) -> Together:
-    """Return the cheaper of a plan and of moving nothing, with the bound of the first.
-
-    Where a fleet is so full and its jobs so large that the planner loses what has been promised, what stands is it.
-    """
-    if together.cost_gbp <= unmoved.cost_gbp:
-        return together
-    told = {one.job: one for one in together.plan.rejected}
-    rejected = (
-        told.get(one.job, replace(one, price_to_fit_gbp=None) if one.has_option else one)
-        for one in unmoved.plan.rejected
-    )
-    plan = replace(unmoved.plan, rejected=tuple(rejected), binding=together.plan.binding)
-    return replace(together, plan=plan, dispatches=unmoved.dispatches, cost_gbp=unmoved.cost_gbp)
 
 
 def _beside(together: Together) -> dict[str, Any]:

@@ -6,16 +6,17 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from pylon.agents import carbon_optimizer, fleet_plan
+from pylon.agents import carbon_optimizer, fleet_plan, storage_agent
 from pylon.agents.carbon_optimizer import Optimizing
-from pylon.agents.contract import View
+from pylon.agents.contract import Config, Program, View
+from pylon.agents.storage_agent import StorageConfig
 from pylon.errors import LeaseLost
 from pylon.ontology.agency import Agent
 from pylon.ontology.canonical import canonical_bytes
-from pylon.ontology.enums import AgentType, PlanStatus
+from pylon.ontology.enums import PlanStatus
 from pylon.ontology.plans import Plan, PlanResult
 from pylon.services import desk as desks
 from pylon.services.desk import Call, Desk
@@ -27,6 +28,8 @@ __all__ = ["PlanProgress", "PlanWork", "abandon"]
 
 PlanProgress = Callable[[str, int, int], None]
 """Is told the stage, how many of its passes are done, and of how many."""
+
+C = TypeVar("C", bound=Config)
 
 _SEEN_EVERY: Final = timedelta(seconds=0.5)
 _MOST_SHARE: Final = 1e6  # a gap beyond it says no more than none
@@ -67,9 +70,11 @@ class PlanWork:
     def read(self) -> bytes:
         """Read the fleet and return all that the planner is to see, as it is kept from now on."""
         with self._desk(whole=True) as desk:
-            view, config = desk.view, _config(desk)
+            view = desk.view
+            config = _config(desk, carbon_optimizer.PROGRAM, Optimizing)  # of the one that carries the plan out
+            storage = _config(desk, storage_agent.PROGRAM, StorageConfig)
             desk.forget()  # what was read is more than an arrival needs
-        document = fleet_plan.describe(view, config)
+        document = fleet_plan.describe(view, config, storage)
         content = canonical_bytes(document)
         digest = hashlib.sha256(content).hexdigest()
         with self._database.as_actor(self._call.operator_id) as transaction:
@@ -169,12 +174,11 @@ def _stored(transaction: Transaction, operator_id: UUID, plan: UUID) -> Plan:
     return Plan.model_validate(row)
 
 
-def _config(desk: Desk) -> Optimizing:
-    """Return what the operator's optimizer weighs: it is the one that carries the plan out."""
-    kind = AgentType.CARBON_OPTIMIZER
-    row = desk.transaction.one("acting_agent", operator_id=desk.operator_id, agent_type=kind)
-    config = carbon_optimizer.PROGRAM.settings(Agent.model_validate(row).config if row else {})
-    assert isinstance(config, Optimizing)  # noqa: S101  the program says so
+def _config(desk: Desk, program: Program, kind: type[C]) -> C:
+    """Return what the operator's agent of this program weighs, or the program's defaults where there is none."""
+    row = desk.transaction.one("acting_agent", operator_id=desk.operator_id, agent_type=program.agent_type)
+    config = program.settings(Agent.model_validate(row).config if row else {})
+    assert isinstance(config, kind)  # noqa: S101  the program says so
     return config
 
 

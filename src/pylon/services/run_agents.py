@@ -7,14 +7,15 @@ none is. An agent that fails is in ERROR with the reason, keeps nobody from thei
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from pylon.agents import contract
-from pylon.agents.contract import Program, Proposal
+from pylon.agents.contract import Program, Proposal, View
 from pylon.errors import Invalid, NotFound, PylonError, Refused, StoreError
 from pylon.ontology.agency import Agent
 from pylon.ontology.enums import AgentStatus, AgentType, DecisionType
@@ -156,13 +157,13 @@ def _turn(
 ) -> Turn | None:
     """Let one agent have its turn; if it fails, undo that and put it in ERROR. None: it rests or is gone by now."""
     try:
-        with desks.opened(database, views, call, whole=True) as desk:
-            awake = _awake(desk, agent)
-            if awake is None:
-                return None
-            refused = _act(desk, program, awake, trigger)
-            desk.forget()  # what was read for a round is more than an arrival needs
-            decisions = [perform_action.taken(decided) for decided in desk.decided]
+        try:
+            done = _done(database, views, call, program, agent, trigger)
+        except _SetRefused as refusal:
+            done = _done(database, views, call, program, agent, trigger, refusal.refused)
+        if done is None:
+            return None
+        decisions, refused = done
     except StoreError:
         raise  # nobody else's turn would go better
     except Exception as error:
@@ -177,6 +178,36 @@ def _turn(
     )
 
 
+class _SetRefused(Exception):
+    """One of the moves that belong together cannot be carried out: none of them is."""
+
+    def __init__(self, refused: list[dict[str, Any]]) -> None:
+        super().__init__("moves that belong together")
+        self.refused = refused
+
+
+def _done(
+    database: Database,
+    views: Views,
+    call: Call,
+    program: Program,
+    agent: Agent,
+    trigger: str,
+    dropped: Sequence[dict[str, Any]] = (),
+) -> tuple[list[Taken], list[dict[str, Any]]] | None:
+    """Return what an agent decided and what was refused; None where it rests or is gone.
+
+    With `dropped`, moves of the plan that were refused before, it looks at each workload by itself.
+    """
+    with desks.opened(database, views, call, whole=True) as desk:
+        awake = _awake(desk, agent)
+        if awake is None:
+            return None
+        refused = _act(desk, program, awake, trigger, dropped)
+        desk.forget()  # what was read for a round is more than an arrival needs
+        return [perform_action.taken(decided) for decided in desk.decided], refused
+
+
 def _awake(desk: Desk, agent: Agent) -> Agent | None:
     """Return the agent as it is now that nobody else can change it; None when it is OFFLINE or gone."""
     try:
@@ -186,13 +217,18 @@ def _awake(desk: Desk, agent: Agent) -> Agent | None:
     return None if found.status is AgentStatus.OFFLINE else found
 
 
-def _act(desk: Desk, program: Program, agent: Agent, trigger: str) -> list[dict[str, Any]]:
-    """Take an agent from rest through what it does and back, and return what was refused."""
+def _act(
+    desk: Desk, program: Program, agent: Agent, trigger: str, dropped: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Take an agent from rest through what it does and back, and return what was refused.
+
+    Raises `_SetRefused` when that is one of the moves that belong together; nothing must be kept then.
+    """
     acting = enter(desk, agent, AgentStatus.ACTIVE, trigger)
-    refused: list[dict[str, Any]] = []
+    refused = list(dropped)
     task = _still_ahead(agent.current_task, desk.now)
     # All are made before the first is carried out: an agent decides on the fleet as it was and on its proposals.
-    proposals = list(program.run(desk.view, agent))
+    proposals = list(program.run(_without_places(desk.view) if dropped else desk.view, agent))
     for workload in desk.workloads([one.parameters["job_id"] for one in proposals if one.is_joint]):
         desk.unbook(workload)  # so that each may have the room that another leaves
     for proposal in proposals:
@@ -201,16 +237,25 @@ def _act(desk: Desk, program: Program, agent: Agent, trigger: str) -> list[dict[
         try:
             perform_action.carry_out(desk, proposal, agent)
         except (Refused, Invalid) as refusal:
-            if proposal.is_joint:
-                raise  # what belongs together is done together or not at all
-            about = {"action": proposal.action, "decision_type": proposal.draft.decision_type.value}
-            why = refusal.refusals if isinstance(refusal, Refused) else []
-            refused.append({**about, "detail": refusal.detail, "refusals": why})
+            if proposal.is_joint:  # what belongs together is done together or not at all
+                raise _SetRefused([_told(one, refusal) for one in proposals if one.is_joint]) from refusal
+            refused.append(_told(proposal, refusal))
         else:
             task = _task(desk, proposal) or task
     done = {"decisions": len(desk.decided), "refused": len(refused)}
     enter(desk, acting, AgentStatus.IDLE, trigger, done, current_task=task)
     return refused
+
+
+def _without_places(view: View) -> View:
+    """Return the view with what its plan says room is worth, but not where it puts anything."""
+    return view if view.plan is None else replace(view, plan=replace(view.plan, places={}))
+
+
+def _told(proposal: Proposal, refusal: Refused | Invalid) -> dict[str, Any]:
+    about = {"action": proposal.action, "decision_type": proposal.draft.decision_type.value}
+    why = refusal.refusals if isinstance(refusal, Refused) else []
+    return {**about, "detail": refusal.detail, "refusals": why}
 
 
 def _task(desk: Desk, proposal: Proposal) -> dict[str, Any] | None:

@@ -196,6 +196,22 @@ class TestMoves:
         view = planned({"j": place(A, 10), "w": place(A, 2)}, booked=booked, power_kw={"j": 6000, "w": 9000})
         assert starts(optimized(view)) == {"j": half_hour(10), "w": half_hour(2)}
 
+    def test_what_does_not_run_pays_for_no_move_that_it_does_not_need(self):
+        """j would go from the cheap hours to dear ones; w, always worth running, has its place without that."""
+        booked = {"j": views.booking(A, half_hour(10), 120)}
+        view = planned({"j": place(A, 2), "w": place(B, 10)}, booked=booked)
+        assert starts(optimized(view)) == {"w": half_hour(10)}
+        needed = planned({"j": place(A, 2), "w": place(A, 10)}, booked=booked, power_kw={"j": 6000, "w": 9000})
+        assert starts(optimized(needed)) == {"j": half_hour(2), "w": half_hour(10)}
+
+    def test_an_old_plan_moves_no_booking(self):
+        booked = {"j": views.booking(A, half_hour(2), 120)}
+        places = {"j": place(A, 10), "w": place(B, 10)}
+        for hours, moved in ((5, {"j", "w"}), (6, {"w"})):
+            view = planned(places, booked=booked, made_at=NOW - timedelta(hours=hours))
+            cases, _ = by_plan.moves(view, view.workloads, CONFIG, CONFIG.churn)
+            assert {case.seen["job_id"] for case in cases} == moved
+
     def test_the_decision_is_of_the_type_that_its_place_makes_it_and_says_what_room_is_worth(self):
         booked = {"j": views.booking(A, half_hour(2), 120)}
         (proposal,) = optimized(planned({"j": place(B, 10)}, booked=booked, scarce=12.0))

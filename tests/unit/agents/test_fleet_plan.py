@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from pylon.agents import fleet_plan
+from pylon.agents._fleet_unmoved import unmoved_of
 from pylon.agents.carbon_optimizer import Optimizing
 from pylon.agents.contract import View
 from pylon.agents.standing import unfolded
 from pylon.ontology.canonical import canonical_bytes
 from pylon.ontology.enums import DataCentreStatus
-from pylon.planning import fleet
+from pylon.planning import fleet, joint
 from tests.doubles import views
 
 A, B = views.site("A", 12, gpu_count=8), views.site("B", 5, pue=1.25)
@@ -200,3 +201,29 @@ def test_what_has_been_promised_is_not_lost_for_want_of_a_better_plan():
     outcome = planned(views.view(A, price=PRICE, workloads=[*held, *crowd], bookings=bookings))
     assert not any(row["is_booked"] for row in outcome["rejected"])
     assert outcome["bound_gbp"] <= outcome["cost_gbp"] <= outcome["standing"]["cost_gbp"]
+
+
+def test_bookings_that_no_longer_fit_after_a_cap_do_not_stay_for_being_cheap():
+    """Two of 1 MW are booked in the two cheapest half hours, where there is by now room for one."""
+    held = [views.workload(f"j{n}", duration_mins=60, power_kw=1000, origin_dc_id=A.id) for n in range(2)]
+    bookings = {one.job_id: views.booking(A, half_hour(2), 60) for one in held}
+    view = views.view(A, price=[80.0] * 2 + [20.0] * 2 + [80.0], workloads=held, bookings=bookings)
+    view.field.room[0, view.site(A.id)] -= 9
+    document = fleet_plan.describe(view, CONFIG)
+    outcome, problem = fleet_plan.work_out(document), fleet_plan.problem_of(document)
+    assert len({place["spans"][0]["starts_at"] for place in outcome["places"]}) == 2
+    assert outcome["bound_gbp"] <= outcome["cost_gbp"] + 1e-6
+    assert outcome["bound_gbp"] <= outcome["standing"]["cost_gbp"] + 1e-6, "only one of them stays"
+    assert joint.check(problem, (), unmoved_of(problem, ())) == ()
+
+
+def test_all_that_binds_is_of_the_prices_that_are_told():
+    outcome = planned(busy())
+    priced = sum(
+        count
+        for by_site in outcome["prices"].values()
+        for pairs in by_site.values()
+        for value, count in pairs
+        if value > 0
+    )
+    assert len(outcome["binding"]) == min(priced, 200)

@@ -57,6 +57,18 @@ KEPT = {
     "by hand": ({}, replace(views.booking(A, half_hour(3), 120), is_by_hand=True)),
     "begun": ({}, views.booking(A, half_hour(0), 120)),
     "not in whole half hours": ({}, views.booking(A, half_hour(3) + timedelta(minutes=10), 120)),
+    "whole by its count alone": (
+        {"duration_mins": 45},
+        views.booking(A, half_hour(3) + timedelta(minutes=10), 15, (half_hour(4), 30)),
+    ),
+    "in pieces of part half hours": (
+        {"duration_mins": 45, "interruptible": True},
+        views.booking(A, half_hour(3), 15, (half_hour(5), 30)),
+    ),
+    "begun within a half hour": (
+        {"duration_mins": 50},
+        views.booking(A, half_hour(3) + timedelta(minutes=10), 50),
+    ),
     "over its cap as forecast now": ({"carbon_cap_gco2": 99}, None),
     "dearer than it may be": ({"max_price_gbp": 99}, None),
     "in a region that it does not allow": ({"allowed_region_ids": [5]}, None),
@@ -68,7 +80,7 @@ KEPT = {
 def test_work_that_is_not_the_plans_to_move_keeps_its_room(values, booking):
     document = describe(with_booking(booking, **values), CONFIG)
     assert document["jobs"] == []
-    assert [9.0] in [[value] for value, _ in document["sites"][views.view(A, B).site(A.id)]["room_mw"]]
+    assert 9.0 in [value for value, _ in document["sites"][views.view(A, B).site(A.id)]["room_mw"]]
 
 
 def test_work_at_a_site_that_takes_nothing_new_keeps_its_place():

@@ -13,8 +13,10 @@ import pytest
 
 from pylon.agents import _fleet_storage as storage
 from pylon.agents import fleet_plan
+from pylon.agents._fleet_unmoved import unmoved_of
 from pylon.agents.carbon_optimizer import Optimizing
 from pylon.agents.contract import Scheduled, View
+from pylon.agents.storage_agent import StorageConfig
 from pylon.ontology.canonical import canonical_bytes
 from pylon.ontology.enums import StorageStatus
 from pylon.planning import joint
@@ -53,7 +55,7 @@ def with_battery(
 
 def room_at_a(view: View) -> tuple[list[float], list[dict[str, Any]]]:
     room = view.field.room[0].copy()
-    seen = storage.set_aside(view, room, WEIGHTS)
+    seen = storage.set_aside(view, room, StorageConfig(**WEIGHTS))
     return room[view.site(A.id)].tolist()[:6], seen
 
 
@@ -91,13 +93,35 @@ def test_stores_idle_outside_their_own_half_hours():
     assert store.site == document["storage"][0]["site"]
 
 
-def test_the_schedules_that_stand_are_those_from_the_first_planned_half_hour_on():
-    document = fleet_plan.describe(with_battery(3.0, -4.0, 2.0), CONFIG)
-    row = document["storage"][0]["site"]
-    assert storage.standing_mw(document)[row].tolist()[:4] == [0, -4, 2, 0]
-    (done,) = storage.as_they_stand(document)
-    assert done.power_mw.tolist()[:4] == [0, -4, 2, 0]
-    assert done.value_gbp == pytest.approx(0.5 * (-4 + 2) * (100 + 0.1 * 100))
+def test_storage_is_planned_as_its_own_agent_is_told_to_at_the_weights_of_the_plan():
+    config = StorageConfig(
+        min_charge_percentage=30, max_charge_percentage=60, horizon_hours=12, carbon_price_gbp_t=7
+    )
+    (seen,) = fleet_plan.describe(with_battery(), CONFIG, config)["storage"]
+    assert len(seen["seen"]["stress"]) == 24
+    told = seen["seen"]["config"]
+    assert (told["min_charge_percentage"], told["max_charge_percentage"]) == (30, 60)
+    assert told["carbon_price_gbp_t"] == CONFIG.carbon_price_gbp_t
+
+
+def test_a_battery_that_stands_charged_earns_nothing_by_an_end_that_is_not_its_own():
+    """What its schedule gives away of a full battery is no gain: it must hold as much at the end as at first."""
+    full = BATTERY.model_copy(update={"current_charge_mwh": BATTERY.capacity_mwh * 9 / 10})
+    held = [views.workload(f"j{n}", duration_mins=120, power_kw=2000, origin_dc_id=A.id) for n in range(4)]
+    bookings = {one.job_id: views.booking(A, half_hour(2 + 4 * n), 120) for n, one in enumerate(held)}
+    view = with_battery(0.0, *[6.0] * 4, asset=full, workloads=held, bookings=bookings)
+    document = fleet_plan.describe(view, CONFIG)
+    problem, stores, outcome = (
+        fleet_plan.problem_of(document),
+        storage.stores_of(document),
+        fleet_plan.work_out(document),
+    )
+    for beside in (outcome, outcome["standing"], outcome["greedy"]):
+        assert beside["cost_gbp"] >= outcome["bound_gbp"] - 1e-6
+    assert joint.check(problem, stores, unmoved_of(problem, stores)) == ()
+    (done,), (store,) = outcome["storage"], stores
+    moved = [-mw * 0.5 * store.battery.efficiency ** (0.5 if mw < 0 else -0.5) for mw in done["power_mw"]]
+    assert sum(moved) >= -0.01
 
 
 def test_a_job_too_large_for_its_site_alone_runs_when_the_battery_gives():

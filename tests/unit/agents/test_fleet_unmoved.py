@@ -1,0 +1,32 @@
+"""What stands is held against a plan fairly: no limit broken, and nothing below the bound."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from pylon.agents import fleet_plan
+from pylon.agents._fleet_unmoved import better, must_respect_bound, unmoved_of
+from pylon.errors import DecisionError
+from pylon.planning import joint
+from tests.unit.agents.test_fleet_plan import CONFIG, busy
+
+
+def test_moving_nothing_keeps_what_is_forced_on_any_plan():
+    document = fleet_plan.describe(busy(), CONFIG)
+    problem = fleet_plan.problem_of(document)
+    together = joint.plan_together(problem, ())
+    dear = replace(together, cost_gbp=together.cost_gbp + 1e6)
+    kept = better(problem, (), dear, unmoved_of(problem, ()))
+    assert kept.plan is not together.plan
+    assert kept.plan.forced_gbp == together.plan.forced_gbp
+    assert kept.gap_of_choice is not None
+
+
+def test_a_plan_below_its_bound_is_a_fault_and_no_plan():
+    problem = fleet_plan.problem_of(fleet_plan.describe(busy(), CONFIG))
+    together = joint.plan_together(problem, ())
+    must_respect_bound(together)
+    with pytest.raises(DecisionError, match="less than GBP"):
+        must_respect_bound(replace(together, cost_gbp=together.bound_gbp - 1))
