@@ -13,7 +13,7 @@ from tests.doubles.acting import Acting
 from tests.doubles.acting_process import act_until_killed
 from tests.doubles.postgres import Cluster
 
-KILLS, FEWER = 50, 12
+KILLS, FEWER = 50, 8
 PATIENCE_S = 60
 
 

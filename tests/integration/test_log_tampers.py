@@ -26,7 +26,7 @@ from tests.conftest import LOGIN, NOW, new_tenant
 from tests.doubles.postgres import Cluster
 
 LOGS, DECISIONS, PUBLISHED = 10, 1_000, 900
-TAMPERS, FEWER = 1_000, 150
+TAMPERS, FEWER = 1_000, 100
 
 # Hashes and links everything from a number on anew, and the head with it: what a careful forger does last.
 FORGE = """
