@@ -5,7 +5,7 @@ A job is its numbers, in the order of `_ask`. Kernels write into the arrays they
 
 from __future__ import annotations
 
-from math import floor, inf, isfinite
+from math import ceil, floor, inf, isfinite
 
 import numpy as np
 
@@ -42,13 +42,17 @@ __all__ = ["starts", "survey"]
 FIRST, TOUCHED, LAST = 0, 1, 2
 """Of a piece: the half hour it begins in, the last that it touches, and the one that its end is in."""
 
+GRAMS, MONEY, TOTAL, CAPPED = 0, 1, 2, 3
+"""What a piece comes to, in the order of the limits from `CARBON_CAP` on; -infinite where it is not asked."""
+
 
 @compiled
 def starts(duration_mins: float, earliest_mins: float, latest_end_mins: float, half_hours: int) -> Floats:
     """Return every moment worth starting at in one piece, in order: the first alone when it would end too late.
 
     Between two moments at which a job begins or ends with a half hour its cost changes in a straight line, so no
-    other moment is cheaper than those, the earliest and the one that ends at the latest end.
+    other moment is cheaper than those, the earliest and the one that ends at the latest end; where a cap forbids
+    one of two neighbours, a minute `_between` them may be the best that is left.
     """
     moments = np.empty(2 * half_hours + 3)
     moments[0] = moment = earliest_mins
@@ -104,11 +108,11 @@ def survey(
         _write_limits(closed_by[site], columns, late, limits)
         sums[0] = rates[site]
         _add_up_caps(job, signals[:, site], by_energy, sums)
-        best, costs[site] = _best_piece(
-            job, site, pue[site], limits, columns, mins, waits, sums, by_energy, refused[site]
+        begins, costs[site] = _best_piece(
+            job, site, pue[site], moments, limits, columns, mins, waits, sums, by_energy, refused[site]
         )
         least = min(least, costs[site])
-        spans[site, 0, 0], spans[site, 0, 1] = moments[best], moments[best] + duration
+        spans[site, 0, 0], spans[site, 0, 1] = begins, begins + duration
 
 
 @inner
@@ -172,6 +176,7 @@ def _best_piece(
     job: Floats,
     site: int,
     pue: float,
+    moments: Floats,
     limits: Codes,
     columns: Codes,
     mins: Floats,
@@ -179,30 +184,76 @@ def _best_piece(
     sums: Floats,
     by_energy: bool,
     refused: Codes,
-) -> tuple[int, float]:
-    """Return the cheapest piece at one site and its cost, infinite without one; count what forbids the others."""
-    best, least = 0, inf
-    most_g, most_energy = allowance(job[CARBON_CAP]) * job[DURATION_MINS], allowance(job[MAX_PRICE])
-    most, mwh_per_min, moving = allowance(job[VALUE]), job[POWER_MW] * pue / 60, moving_gbp(job, site)
-    has_carbon_cap, needs_energy = most_g < inf, by_energy or most_energy < inf
-    rates, prices, carbons = sums[0], sums[1], sums[2]
+) -> tuple[float, float]:
+    """Return when the cheapest piece at one site begins and its cost, infinite without one.
+
+    What forbids the pieces that begin at the given moments is counted.
+    """
+    most, mwh_per_min, moving = _most(job), job[POWER_MW] * pue / 60, moving_gbp(job, site)
+    has_carbon_cap, needs_energy = most[GRAMS] < inf, by_energy or most[MONEY] < inf
+    rates, prices, carbons, row = sums[0], sums[1], sums[2], MONEY if by_energy else TOTAL
+    begins, least, came, limit_before = moments[0], inf, np.full((2, CAPPED), -inf), -1
     for piece in range(limits.size):
-        limit = limits[piece]
+        limit, before, now = limits[piece], came[1 - piece % 2], came[piece % 2]
         if limit == _limits.NONE:
-            total = mwh_per_min * _over(rates, columns, mins, piece) + moving + waits[piece]
-            energy = mwh_per_min * _over(prices, columns, mins, piece) if needs_energy else -inf
-            cost = energy if by_energy else total
-            if has_carbon_cap and _over(carbons, columns, mins, piece) > most_g:
-                limit = _limits.CARBON_CAP
-            elif energy > most_energy:
-                limit = _limits.MAX_PRICE
-            elif total > most:
-                limit = _limits.VALUE
-            elif saves(cost, least):
-                best, least = piece, cost
+            now[TOTAL] = mwh_per_min * _over(rates, columns, mins, piece) + moving + waits[piece]
+            if needs_energy:
+                now[MONEY] = mwh_per_min * _over(prices, columns, mins, piece)
+            if has_carbon_cap:
+                now[GRAMS] = _over(carbons, columns, mins, piece)
+            limit = _broken(now, most)
+            if limit != limit_before and limit_before >= _limits.CARBON_CAP:
+                moment, cost = _between(moments[piece - 1], moments[piece], before, now, most, row)
+                if saves(cost, least):
+                    begins, least = moment, cost
+            if limit == _limits.NONE and saves(now[row], least):
+                begins, least = moments[piece], now[row]
         if limit != _limits.NONE:
             refused[limit] += 1
-    return best, least
+        limit_before = limit
+    return begins, least
+
+
+@inner
+def _most(job: Floats) -> Floats:
+    """Return what a piece may come to, in gCO2/kWh x minutes, GBP of energy and GBP; infinite without a cap."""
+    most = np.empty(CAPPED)
+    most[GRAMS] = allowance(job[CARBON_CAP]) * job[DURATION_MINS]
+    most[MONEY], most[TOTAL] = allowance(job[MAX_PRICE]), allowance(job[VALUE])
+    return most
+
+
+@inner
+def _broken(came: Floats, most: Floats) -> int:
+    """Return the first cap that what a piece comes to is above."""
+    for row in range(CAPPED):
+        if came[row] > most[row]:
+            return _limits.CARBON_CAP + row
+    return _limits.NONE
+
+
+@inner
+def _between(
+    early: float, late: float, before: Floats, after: Floats, most: Floats, row: int
+) -> tuple[float, float]:
+    """Return the cheapest whole minute between two pieces at which all caps are kept, and its cost, or infinity.
+
+    What a piece comes to changes in a straight line from one to the other: a cap is kept up to some moment, or from
+    one on.
+    """
+    since, until = 0.0, 1.0  # shares of the way
+    for cap in range(CAPPED):
+        if before[cap] > most[cap] and after[cap] > most[cap]:
+            return early, inf
+        if before[cap] > most[cap]:
+            since = max(since, (before[cap] - most[cap]) / (before[cap] - after[cap]))
+        elif after[cap] > most[cap]:
+            until = min(until, (most[cap] - before[cap]) / (after[cap] - before[cap]))
+    first, last = float(ceil(early + since * (late - early))), float(floor(early + until * (late - early)))
+    begins = first if before[row] < after[row] else last
+    if not first <= last or not early < begins < late:
+        return early, inf
+    return begins, before[row] + (begins - early) / (late - early) * (after[row] - before[row])
 
 
 @inner

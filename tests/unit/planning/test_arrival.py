@@ -167,6 +167,20 @@ class Brute:
             if 30 * columns[-1] + rest <= job.latest_end_mins:
                 yield tuple((30.0 * c, 30.0 * c + (rest if c == columns[-1] else 30)) for c in columns)
 
+    def minutes_of(self, site, cost):
+        """Return the pieces that begin with a whole minute, the cheapest first: by sums over arrays, to be quick."""
+        job, field = self.job, self.field
+        rate = np.nan_to_num(field.price_gbp_mwh[site])
+        if cost == self.total:
+            rate = rate + self.weights.carbon_price_gbp_t * np.nan_to_num(field.carbon_gco2_kwh[site]) / 1000
+            rate += self.weights.stress_price_gbp_mwh * np.nan_to_num(field.stress) + field.scarcity_gbp_mwh[site]
+        sums = np.concatenate([[0], np.cumsum(np.repeat(rate, 30))])
+        last = min(job.latest_end_mins, 30 * self.half_hours) - job.duration_mins
+        begins = np.arange(math.ceil(job.earliest_mins), max(math.floor(last) + 1, 0))
+        costs = (sums[begins + job.duration_mins] - sums[begins]) * job.it_power_mw * field.pue[site] / 60
+        costs += job.wait_gbp_per_hour * begins / 60 if cost == self.total else 0
+        return [((float(at), float(at + job.duration_mins)),) for at in begins[np.argsort(costs, kind="stable")]]
+
     def best(self, cost=None, ignored=()):
         """Return the least cost of what only `ignored` limits forbid, for each site."""
         cost = cost or self.total
@@ -175,6 +189,10 @@ class Brute:
             for spans in itertools.chain(self.pieces(), self.splits()):
                 if not set(self.limits(site, spans)) - set(ignored):
                     least[site] = min(least[site], cost(site, spans))
+            for spans in self.minutes_of(site, cost):
+                if cost(site, spans) >= least[site] or not set(self.limits(site, spans)) - set(ignored):
+                    least[site] = min(least[site], cost(site, spans))
+                    break
         return least
 
 
@@ -337,20 +355,20 @@ def test_the_baseline_is_to_run_at_the_earliest_moment_at_origin() -> None:
         assert baseline == arrival.evaluate(job, field, weights, job.origin, spans)
 
 
-@pytest.mark.parametrize("seed", range(200))
-def test_no_other_minute_is_cheaper_when_no_cap_is_set(seed: int) -> None:
-    job, field, weights = a_case(seed)
-    job = dataclasses.replace(job, carbon_cap_gco2_kwh=NAN, max_price_gbp=NAN, value_gbp=NAN, interruptible=False)
-    placement, brute = arrival.place(job, field, weights), Brute(job, field, weights)
-    last = min(job.latest_end_mins, 30 * brute.half_hours) - job.duration_mins
-    minutes = [((begins, begins + job.duration_mins),) for begins in np.arange(job.earliest_mins, last + 1)]
-    least = [
-        brute.total(site, spans)
-        for site in range(brute.sites)
-        for spans in minutes
-        if not list(brute.limits(site, spans))
-    ]
-    assert total_of(placement.chosen) == pytest.approx(min(least, default=math.inf), rel=1e-9, abs=1e-9)
+@pytest.mark.parametrize(
+    ("caps", "begins"),
+    [
+        ({}, 60),
+        ({"carbon_cap_gco2_kwh": 250.0}, 45),  # 15 minutes at 100 g, 45 at 300
+        ({"carbon_cap_gco2_kwh": 249.0}, 44),
+        ({"carbon_cap_gco2_kwh": 101.0}, 0),
+    ],
+)
+def test_under_a_cap_on_the_mean_it_runs_in_the_last_minute_that_keeps_it(caps: dict, begins: float) -> None:
+    carbon, price = [[100, 100, 300, 300]], [[90, 80, 20, 10]]
+    field = a_field(1, 4, carbon_gco2_kwh=carbon, price_gbp_mwh=price)
+    job = a_job(1, latest_end_mins=120.0, **caps)
+    assert arrival.place(job, field, WEIGHTS).chosen.spans == ((begins, begins + 60),)
 
 
 def test_any_option_is_evaluated_as_by_hand() -> None:
@@ -577,7 +595,7 @@ def test_a_carbon_cap_is_held_against_what_the_carbon_may_come_to_and_nothing_el
         Weights(carbon_price_gbp_t=100, stress_price_gbp_mwh=0),
     )
     careful = dataclasses.replace(field, carbon_upper_gco2_kwh=np.array(upper))
-    for cap, begins, held in ((150.0, 60.0, 150.0), (144.0, 120.0, 140.0), (NAN, 0.0, 160.0)):
+    for cap, begins, held in ((150.0, 60.0, 150.0), (144.0, 96.0, 144.0), (NAN, 0.0, 160.0)):
         job = a_job(sites=1, interruptible=interruptible, carbon_cap_gco2_kwh=cap)
         chosen = arrival.place(job, careful, weights).chosen
         assert chosen.spans == ((begins, begins + 60.0),)
