@@ -5,10 +5,13 @@ with 0 to 48 hours of slack. Timed is all that `place` does for one job: reading
 the choice and the baseline with their terms; the field is checked once, when it is made. The best option of every
 site and the counts of refusals are made when they are asked for: a line of its own.
 
+The first line is of one job after another, each placed once. Then each is placed in turn with the peer, whose arrays
+take the processor's caches: once, and the least of several times, which is what it takes undisturbed. CPU time is
+given too, because others may use the machine.
+
 The peer makes the same choice (all starts at all sites at once in arrays; for an interruptible job a sort for every
 half hour that it may end with) and nothing else: no terms, no limits by name, no baseline. It is not asked where
-an interruptible job has a cap. Both are warm and run in turn. Others may use the machine: CPU time is given too,
-and the least of several runs of each job, which is what it takes undisturbed.
+an interruptible job has a cap, and under a cap it does not try the minutes between the edges of half hours.
 
     python benchmarks/arrival.py [--jobs 2000]
 """
@@ -162,6 +165,7 @@ def main() -> None:
     _, first_us = timed(lambda: [arrival.place(job, field, weights).by_site for job in jobs[:50]])
     took, ours, undisturbed, theirs, inexact = defaultdict(list), [], [], [], 0
     gc.freeze()
+    in_a_row = [timed(lambda job=job: arrival.place(job, field, weights))[1] for job in jobs]
     for job in jobs:
         placement, us = timed(lambda job=job: arrival.place(job, field, weights))
         again = [timed(lambda job=job: arrival.place(job, field, weights))[1] for _ in range(REPEATS - 1)]
@@ -174,11 +178,13 @@ def main() -> None:
         inexact += not placement.is_exact
         if not math.isnan(total):
             theirs.append(peer_us)
-            assert math.isclose(placement.chosen.terms.total if placement.chosen else math.inf, total, rel_tol=1e-9)
+            found = placement.chosen.terms.total if placement.chosen else math.inf
+            assert math.isclose(found, total, rel_tol=1e-9) or (kind(job).endswith("capped") and found < total)
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"first 50 jobs, compiled or read from the cache: {first_us[0] / 1e6:.2f} s; not proven best: {inexact}")
     print(f"{'microseconds':34}{'jobs':>7}{'median':>12}{'p99':>12}{'CPU median':>12}{'CPU p99':>12}")
-    line("place", ours)
+    line("place, one job after another", in_a_row)
+    line("place, in turn with the peer", ours)
     line(f"  least of {REPEATS} for each job", undisturbed)
     for title in sorted(took):
         line(f"  {title}", took[title])

@@ -47,11 +47,11 @@ def choose(
     room: Floats,
     is_open: Flags,
     pue: Floats,
-) -> tuple[tuple[bool, bool, bool], Floats, Codes, Codes, bool, int, Floats, Floats]:
-    """Return what `read` does, whether the choice is proven, its site or -1, its spans and two rows.
+) -> tuple[tuple[bool, bool, bool], Floats, Codes, Codes, bool, int, int, Floats, Floats]:
+    """Return what `read` does, whether the choice is proven, its site or -1, what binds, its spans and two rows.
 
     The rows are those of the choice and of running at once at origin. Sites that cannot have the cheapest are left
-    out as soon as that shows.
+    out as soon as that shows; without a choice none was, so that what binds is known.
     """
     known, rate_gbp_mwh, closed_by, gates = read(job, allowed, signals, stress, room, is_open, pue)
     all_sites = pue.size < 0  # never; for the word itself all that is called would be compiled a second time
@@ -64,7 +64,8 @@ def choose(
     best, rows = compare(job, signals, stress, pue, closed_by, gates, costs, spans, sizes, all_sites)
     own, two = np.empty((sizes[best] if best >= 0 else 0, 2)), np.empty((2, ROW))
     own[:], two[0], two[1] = spans[best, : own.shape[0]], rows[best], rows[costs.size]
-    return known, rate_gbp_mwh, closed_by, gates, is_exact, best, own, two
+    binding = _furthest(refused) if best < 0 else _limits.NONE
+    return known, rate_gbp_mwh, closed_by, gates, is_exact, best, binding, own, two
 
 
 @compiled
@@ -176,6 +177,16 @@ def read(
                 )
             _close(job, pue[site], room[:, site], closed)
     return (has_price, has_carbon, _is_known(stress)), rate_gbp_mwh, closed_by, gates
+
+
+@inner
+def _furthest(refused: Codes) -> int:
+    """Return the last limit, in the order they are checked, that forbade an option."""
+    furthest = -1
+    for site in range(refused.shape[0]):
+        for limit in range(refused.shape[1]):
+            furthest = limit if refused[site, limit] > 0 and limit > furthest else furthest
+    return furthest if furthest >= 0 else _limits.NONE
 
 
 @inner

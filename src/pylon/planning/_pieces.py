@@ -42,6 +42,9 @@ __all__ = ["starts", "survey"]
 FIRST, TOUCHED, LAST = 0, 1, 2
 """Of a piece: the half hour it begins in, the last that it touches, and the one that its end is in."""
 
+MOST_GBP = 1e300
+"""The bound of a site where no piece ends in time: it comes last, and is looked at where nothing else is found."""
+
 GRAMS, MONEY, TOTAL, CAPPED = 0, 1, 2, 3
 """What a piece comes to, in the order of the limits from `CARBON_CAP` on; -infinite where it is not asked."""
 
@@ -99,7 +102,7 @@ def survey(
     sums, rates = np.empty((3, 2, half_hours + 1)), np.empty((gates.size, 2, half_hours + 1))
     costs[:], spans[:, 0, 0], spans[:, 0, 1] = inf, moments[0], moments[0] + duration
     may_skip, least = not (all_sites or by_energy), inf
-    bounds = _bounds(job, pue, rate_gbp_mwh, gates, columns, mins, waits, may_skip, rates, refused)
+    bounds = _bounds(job, pue, rate_gbp_mwh, gates, columns, mins, late, waits, may_skip, rates, refused)
     for _ in range(gates.size):
         site = place_of_least(bounds)
         if bounds[site] == inf or surely_saves(least, bounds[site]):
@@ -132,6 +135,7 @@ def _bounds(
     gates: Codes,
     columns: Codes,
     mins: Floats,
+    late: Codes,
     waits: Floats,
     may_skip: bool,
     rates: Floats,
@@ -142,32 +146,39 @@ def _bounds(
     for site in range(gates.size):
         if gates[site] == _limits.NONE:
             _add_up(rate_gbp_mwh[site], rates[site])
-            bounds[site] = _bound(job, site, pue[site], columns, mins, waits, rates[site]) if may_skip else -inf
+            bounds[site] = (
+                _bound(job, site, pue[site], columns, mins, late, waits, rates[site]) if may_skip else -inf
+            )
         else:
             refused[site, gates[site]] = waits.size
     return bounds
 
 
 @inner
-def _bound(job: Floats, site: int, pue: float, columns: Codes, mins: Floats, waits: Floats, rates: Floats) -> float:
-    """Return less than any piece at one site costs, by and large the least of them, whatever forbids it.
+def _bound(
+    job: Floats, site: int, pue: float, columns: Codes, mins: Floats, late: Codes, waits: Floats, rates: Floats
+) -> float:
+    """Return less than any piece at one site costs, by and large the least of them, whatever but time forbids it.
 
     Between the first and the last piece all begin or end with a half hour: each half hour is tried as both.
     """
-    duration, last, least = job[DURATION_MINS], waits.size - 1, inf
+    duration, last, least = job[DURATION_MINS], waits.size - 1, MOST_GBP
+    mwh_per_min, wait = job[POWER_MW] * pue / 60, job[WAIT_GBP_PER_HOUR] / 60
     for piece in range(0, waits.size, last if last > 0 else 1):
-        rate = _over(rates, columns, mins, piece)
-        least = rate if rate < least else least
+        cost = mwh_per_min * _over(rates, columns, mins, piece) + waits[piece]
+        least = cost if cost < least and late[piece] == _limits.NONE else least
     whole, first, until = floor(duration / CELL), columns[FIRST, 0], columns[LAST, last]
     begun, part = rates[1], duration - CELL * whole
     for column in range(first, until - whole + 1):
         rate = begun[column + whole] + part * rates[0, column + whole] - begun[column]
-        least = rate if rate < least else least
+        cost = mwh_per_min * rate + wait * (CELL * column - job[ARRIVED_MINS])
+        least = cost if cost < least else least
     for column in range(first + whole + 1, until + 1):
         early = column - whole - 1
         rate = begun[column] - begun[early] - (CELL - part) * rates[0, early]
-        least = rate if rate < least else least
-    bound_gbp: float = job[POWER_MW] * pue / 60 * least + moving_gbp(job, site) + waits[0]
+        cost = mwh_per_min * rate + wait * (CELL * column - duration - job[ARRIVED_MINS])
+        least = cost if cost < least else least
+    bound_gbp: float = least + moving_gbp(job, site)
     return bound_gbp
 
 

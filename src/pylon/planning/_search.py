@@ -33,6 +33,8 @@ class Search(NamedTuple):
     """(D,). The limit that closes the whole site; `_limits.NONE` where it may run."""
     is_exact: bool
     """Whether the choice is proven to be the cheapest."""
+    binding: str | None
+    """Without a choice the limit that stopped the options that came furthest; None without any."""
     chosen: Option | None
     """The cheapest of all; of equals the one that ends first, then the origin, then the lower site."""
     baseline: Option | None
@@ -86,7 +88,9 @@ class Found(NamedTuple):
 
 def search(field: Field, ask: Ask, *, by_energy: bool = False) -> Search:
     """Return the cheapest option, by its total or by its energy alone, and the baseline."""
-    known, rates, closed_by, gates, is_exact, best, spans, rows = _kernels.choose(*ask, by_energy, *_arrays(field))
+    known, rates, closed_by, gates, is_exact, best, binding, spans, rows = _kernels.choose(
+        *ask, by_energy, *_arrays(field)
+    )
     chosen, now = rows.tolist()
     numbers = ask.numbers
     origin, begins, mins = numbers.item(ORIGIN), numbers.item(EARLIEST_MINS), numbers.item(DURATION_MINS)
@@ -99,6 +103,7 @@ def search(field: Field, ask: Ask, *, by_energy: bool = False) -> Search:
         closed_by,
         gates,
         is_exact,
+        None if binding == _limits.NONE else _limits.NAMES[binding],
         None if best < 0 else _option(best, _spans(spans), chosen),
         None if origin < 0 else _option(int(origin), ((begins, begins + mins),), now),
     )

@@ -100,14 +100,13 @@ def place(job: Job, field: Field, weights: Weights) -> Placement:
     """
     ask = read_job(job, weights, field.sites)
     found = search(field, ask)
-    binding = None if found.chosen else _binding(found)
-    to_fit, is_least = _with_money(field, ask, binding)
+    to_fit, is_least = _with_money(field, ask, found.binding)
     return Placement(
         chosen=found.chosen,
         baseline=found.baseline,
-        binding=binding,
+        binding=found.binding,
         to_fit=to_fit,
-        price_to_fit_gbp=_price_to_fit(binding, to_fit),
+        price_to_fit_gbp=_price_to_fit(found.binding, to_fit),
         is_exact=found.is_exact and is_least,
         search=found,
     )
@@ -177,12 +176,6 @@ def _with_money(field: Field, ask: Ask, binding: str | None) -> tuple[Option | N
         if found.chosen is None:
             found = search(field, richer.without_limit(VALUE))
     return found.chosen, found.is_exact
-
-
-def _binding(found: Search) -> str | None:
-    """Return the limit that stopped the options that came furthest, None without any."""
-    counts = found.everywhere().refused.sum(axis=0).tolist()
-    return _furthest(counts) if any(counts) else None
 
 
 def _price_to_fit(binding: str | None, to_fit: Option | None) -> float | None:
