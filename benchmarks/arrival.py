@@ -5,9 +5,9 @@ with 0 to 48 hours of slack. Timed is all that `place` does for one job: reading
 the choice and the baseline with their terms; the field is checked once, when it is made. The best option of every
 site and the counts of refusals are made when they are asked for: a line of its own.
 
-The first line is of one job after another, each placed once. Then each is placed in turn with the peer, whose arrays
-take the processor's caches: once, and the least of several times, which is what it takes undisturbed. CPU time is
-given too, because others may use the machine.
+The first line is of one job after another, each placed once. Then each is placed in turn with the peer, whose
+arrays take the processor's caches: once, and the least of several times, which is what it takes undisturbed. CPU
+time is given too, because others may use the machine.
 
 The peer makes the same choice (all starts at all sites at once in arrays; for an interruptible job a sort for every
 half hour that it may end with) and nothing else: no terms, no limits by name, no baseline. It is not asked where

@@ -168,7 +168,7 @@ class Brute:
                 yield tuple((30.0 * c, 30.0 * c + (rest if c == columns[-1] else 30)) for c in columns)
 
     def minutes_of(self, site, cost):
-        """Return the pieces that begin with a whole minute, the cheapest first: by sums over arrays, to be quick."""
+        """Return the pieces that begin with a whole minute, the cheapest first: by sums over arrays."""
         job, field = self.job, self.field
         rate = np.nan_to_num(field.price_gbp_mwh[site])
         if cost == self.total:
