@@ -13,6 +13,7 @@ No clock, no chance and no solver: the same problem gives the same plan.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,6 +54,8 @@ GAIN: Final = 0.001
 MOST_WARM_UPS: Final = 60
 WHOLE: Final = 20_000  # of a fleet above this a sample is asked
 SAMPLE: Final = 5_000
+SAMPLE_ERROR: Final = 0.01  # of a price: what a sample may be wrong by
+AFTER_SAMPLE: Final = (0.0, 0.0, 0.0, 0.0)  # passes more, before those of every fleet
 KAPPAS: Final = (0.0, 0.0, 0.0, 5.0, 15.0, 50.0, 150.0)  # GBP/MWh
 FEW: Final = 3_000  # jobs so large that which of them fit together matters more than prices
 FEW_KAPPAS: Final = (0.0, 0.0, 0.0, 2.0, 5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
@@ -239,13 +242,16 @@ def _polish(fleet: Fleet, standing: Standing, by: Priced, rho: Floats, orders: I
     """Pass with small steps, then press ever harder on what is above the limits; return the prices."""
     records, cells = fleet.records, fleet.cells
     kappas = RAMP_KAPPAS if cells.has_ramps else FEW_KAPPAS if records.size <= FEW else KAPPAS
+    kappas = (*AFTER_SAMPLE, *kappas) if records.size > WHOLE else kappas
+    strides = _strides(records, by.prices[POWER])
     for turn, kappa in enumerate(kappas):
         order = next(orders)
         if turn >= 3:
             order = order[standing.calm[order] < SETTLED]
-        _pass(fleet, order, by, _push(rho, _of_average_job(kappa, records, cells)), standing)
-        if kappa == 0:
-            by = by._replace(prices=_raised(by.prices, cells, standing, rho / 2))
+        stride = next(strides) if kappa == 0 else 0.0
+        _pass(fleet, order, by, _push(max(1.0, stride) * rho, _of_average_job(kappa, records, cells)), standing)
+        if stride:
+            by = by._replace(prices=_raised(by.prices, cells, standing, stride * rho))
     for turn in range(MOST_PRESSES if cells.has_ramps else 0):
         if not (over_limits(cells, standing) > SLACK).any():
             break
@@ -253,6 +259,16 @@ def _polish(fleet: Fleet, standing: Standing, by: Priced, rho: Floats, orders: I
         push = _push(rho, _of_average_job(640.0 * 2**turn, records, cells))
         _pass(fleet, next(orders), by, push, standing, tighter)
     return _at(fleet, by.prices, by.least, standing.site)
+
+
+def _strides(records: Records, prices: Floats) -> Iterator[float]:
+    """Yield how many steps each pass may move prices: those of a sample first by as much as they may be wrong."""
+    known, wrong = prices[prices > 0], 1.0
+    if records.size > WHOLE and known.size:
+        wrong = max(1.0, SAMPLE_ERROR * total_of(known) / known.size / STEP_GBP_MWH)
+    yield wrong / 2
+    yield math.sqrt(wrong) / 2
+    yield from itertools.repeat(0.5)
 
 
 def _improve(fleet: Fleet, standing: Standing, by: Priced, orders: Iterator[Codes]) -> float:
