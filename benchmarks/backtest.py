@@ -15,6 +15,7 @@ import argparse
 import os
 import platform
 import resource
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -46,7 +47,9 @@ def main():
         per_week=given.workloads,
         seed=given.seed,
         workers=given.workers,
+        progress=lambda done, of: print(f"\r{done} of {of} days", end="", file=sys.stderr, flush=True),
     )
+    print(file=sys.stderr)
     wall_s = time.perf_counter() - began
     out = Console(width=200, highlight=False)
     out.print(backtest_table(found))

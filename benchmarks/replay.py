@@ -4,11 +4,11 @@ With one thread and with two, with the kernels of two processors for linear alge
 the oldest processor there is, and without what newer ones add to NumPy and to the mathematical library. All share
 a new cache, in which machine code stands by the processor that it is for.
 
-First fleets, batteries and jobs that are made here: every digit of what comes out is compared. Then, with --kept, a
+`made` are fleets, batteries and jobs that are made here: every digit of what comes out is compared. `kept` is a
 simulated fleet that lives for some hours in a database of its own, where jobs arrive, plans are made and agents
 decide; of that `pylon audit replay --all` makes everything again and compares it with what was stored.
 
-    python benchmarks/replay.py --plans 200 --decisions 2000 [--kept]
+    python benchmarks/replay.py --plans 200 --decisions 2000 [--what kept]
 """
 
 from __future__ import annotations
@@ -233,7 +233,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--plans", type=int, default=200)
     parser.add_argument("--decisions", type=int, default=2000)
-    parser.add_argument("--kept", action="store_true", help="also those of a database")
+    parser.add_argument("--what", nargs="+", default=["made", "kept"], choices=["made", "kept"])
     parser.add_argument("--only", nargs="+", choices=MACHINES, help="these machines, and this one as it is")
     parser.add_argument("--work", nargs=2, type=Path, metavar=("KEPT", "OUT"), help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -245,8 +245,8 @@ def main() -> int:
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; simulated")
     with tempfile.TemporaryDirectory(prefix="pylon-bench-") as folder:
         Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
-        differ = compare(args.plans, args.decisions, folder, machines)
-        if args.kept:
+        differ = compare(args.plans, args.decisions, folder, machines) if "made" in args.what else 0
+        if "kept" in args.what:
             differ += compare_kept(args.plans, args.decisions, folder, machines)
     return 1 if differ else 0
 
