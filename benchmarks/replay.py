@@ -243,7 +243,8 @@ def main() -> int:
     wanted = args.only or MACHINES
     machines = {name: settings for name, settings in MACHINES.items() if name in wanted or not settings}
     print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; simulated")
-    with tempfile.TemporaryDirectory(prefix="pylon-bench-") as folder:
+    # The server of the last command may still be ending when the folder goes.
+    with tempfile.TemporaryDirectory(prefix="pylon-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)  # as root, PostgreSQL runs as another user
         differ = compare(args.plans, args.decisions, folder, machines) if "made" in args.what else 0
         if "kept" in args.what:

@@ -37,6 +37,7 @@ LEAST_OF: Final = {
     "carbon_price_gbp_t": -np.finfo(float).max,
     "stress_price_gbp_mwh": -np.finfo(float).max,
     "migration_gbp": -np.finfo(float).max,
+    "step_mins": 1e-9,
 }
 """The numbers that are finite, and the least that each may be."""
 
@@ -51,11 +52,12 @@ ARRIVED_MINS: Final = 7
 CARBON_PRICE: Final = 8
 STRESS_PRICE: Final = 9
 MIGRATION_GBP: Final = 10
-ORIGIN: Final = 11
-LATEST_END_MINS: Final = 12
-CARBON_CAP: Final = 13  # a cap that is not set is infinite
-MAX_PRICE: Final = 14
-VALUE: Final = 15
+STEP_MINS: Final = 11
+ORIGIN: Final = 12
+LATEST_END_MINS: Final = 13
+CARBON_CAP: Final = 14  # a cap that is not set is infinite
+MAX_PRICE: Final = 15
+VALUE: Final = 16
 
 
 PRICE, CARBON, SCARCITY, CARBON_UPPER = 0, 1, 2, 3  # of `Field.signals`
@@ -92,6 +94,7 @@ def read_job(job: Job, weights: Weights, sites: int) -> Ask:
         weights.carbon_price_gbp_t,
         weights.stress_price_gbp_mwh,
         job.migration_gbp,
+        job.step_mins,
         job.origin,
         job.latest_end_mins,
         inf if isnan(job.carbon_cap_gco2_kwh) else job.carbon_cap_gco2_kwh,
@@ -121,6 +124,6 @@ def _refuse(numbers: tuple[float, ...]) -> NoReturn:
 
 
 def _said(name: str, least: float) -> str:
-    if name == "duration_mins":
+    if name in ("duration_mins", "step_mins"):
         return "a minute or more"
     return "0 or more" if least == 0 else "a finite number"

@@ -21,6 +21,7 @@ from pylon.planning._ask import (
     MAX_PRICE,
     POWER_MW,
     PRICE,
+    STEP_MINS,
     VALUE,
     WAIT_GBP_PER_HOUR,
     Codes,
@@ -55,7 +56,7 @@ def starts(duration_mins: float, earliest_mins: float, latest_end_mins: float, h
 
     Between two moments at which a job begins or ends with a half hour its cost changes in a straight line, so no
     other moment is cheaper than those, the earliest and the one that ends at the latest end; where a cap forbids
-    one of two neighbours, a minute `_between` them may be the best that is left.
+    one of two neighbours, a moment `_between` them may be the best that is left.
     """
     moments = np.empty(2 * half_hours + 3)
     moments[0] = moment = earliest_mins
@@ -214,7 +215,8 @@ def _best_piece(
                 now[GRAMS] = _over(carbons, columns, mins, piece)
             limit = _broken(now, most)
             if limit != limit_before and limit_before >= _limits.CARBON_CAP:
-                moment, cost = _between(moments[piece - 1], moments[piece], before, now, most, row)
+                ends = moments[piece - 1 : piece + 1]
+                moment, cost = _between(ends, job[STEP_MINS], before, now, most, row)
                 if saves(cost, least):
                     begins, least = moment, cost
             if limit == _limits.NONE and saves(now[row], least):
@@ -245,14 +247,14 @@ def _broken(came: Floats, most: Floats) -> int:
 
 @inner
 def _between(
-    early: float, late: float, before: Floats, after: Floats, most: Floats, row: int
+    ends: Floats, step: float, before: Floats, after: Floats, most: Floats, row: int
 ) -> tuple[float, float]:
-    """Return the cheapest whole minute between two pieces at which all caps are kept, and its cost, or infinity.
+    """Return the cheapest step between two pieces at which all caps are kept, and its cost, or infinity.
 
     What a piece comes to changes in a straight line from one to the other: a cap is kept up to some moment, or from
     one on.
     """
-    since, until = 0.0, 1.0  # shares of the way
+    early, mins, since, until = ends[0], ends[1] - ends[0], 0.0, 1.0  # shares of the way
     for cap in range(CAPPED):
         if before[cap] > most[cap] and after[cap] > most[cap]:
             return early, inf
@@ -260,11 +262,11 @@ def _between(
             since = max(since, (before[cap] - most[cap]) / (before[cap] - after[cap]))
         elif after[cap] > most[cap]:
             until = min(until, (most[cap] - before[cap]) / (after[cap] - before[cap]))
-    first, last = float(ceil(early + since * (late - early))), float(floor(early + until * (late - early)))
+    first, last = step * ceil((early + since * mins) / step), step * floor((early + until * mins) / step)
     begins = first if before[row] < after[row] else last
-    if not first <= last or not early < begins < late:
+    if not first <= last or not early < begins < ends[1]:
         return early, inf
-    return begins, before[row] + (begins - early) / (late - early) * (after[row] - before[row])
+    return begins, before[row] + (begins - early) / mins * (after[row] - before[row])
 
 
 @inner

@@ -130,6 +130,9 @@ class Job:
     """Index of the site where it would run if nobody moved it; -1 when that is none of these sites."""
     allowed: NDArray[np.bool_]
     """(D,). Sites whose region the job allows."""
+    step_mins: float = 1.0
+    """Where a cap is met inside a half hour, it begins a multiple of so many minutes from the start of the field.
+    With 30 nothing begins inside one for a cap."""
 
 
 class Terms(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -212,7 +212,7 @@ def _place_arrivals(ledger: _Ledger, view: View, workloads: Iterable[ComputeWork
     """Book each workload where it costs least, one after another; what has no option stays without."""
     first = ledger.world.slot(view.now)
     for workload in workloads:
-        job = jobs.job_of(view, workload, config)
+        job = replace(jobs.job_of(view, workload, config), step_mins=HALF_HOUR_MINS)
         chosen = arrival.place(job, view.field, config.weights).chosen
         if chosen is not None:
             jobs.occupy(view.field.room, chosen.site, chosen.spans, _needs(view, job, chosen.site))

@@ -361,6 +361,8 @@ def test_the_baseline_is_to_run_at_the_earliest_moment_at_origin() -> None:
         ({}, 60),
         ({"carbon_cap_gco2_kwh": 250.0}, 45),  # 15 minutes at 100 g, 45 at 300
         ({"carbon_cap_gco2_kwh": 249.0}, 44),
+        ({"carbon_cap_gco2_kwh": 249.0, "step_mins": 5.0}, 40),
+        ({"carbon_cap_gco2_kwh": 249.0, "step_mins": 30.0}, 30),
         ({"carbon_cap_gco2_kwh": 101.0}, 0),
     ],
 )
@@ -550,6 +552,7 @@ def test_a_search_that_ends_early_says_so() -> None:
     [
         ({"duration_mins": 0}, {}, "duration_mins is 0"),
         ({"it_power_mw": -1.0}, {}, "it_power_mw is -1"),
+        ({"step_mins": 0.0}, {}, "step_mins is 0.0; it is a minute or more"),
         ({"gpus": NAN}, {}, "gpus is nan"),
         ({"earliest_mins": -1.0}, {}, "earliest_mins is -1"),
         ({"latest_end_mins": NAN}, {}, "latest_end_mins is not a number"),

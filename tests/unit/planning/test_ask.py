@@ -25,6 +25,7 @@ def test_the_numbers_of_a_job_stand_where_the_kernels_look_for_them() -> None:
         "max_price_gbp": _ask.MAX_PRICE,
         "value_gbp": _ask.VALUE,
         "migration_gbp": _ask.MIGRATION_GBP,
+        "step_mins": _ask.STEP_MINS,
         "origin": _ask.ORIGIN,
     }
     assert {name: _ask.NUMBERS.index(name) for name in places} == places
