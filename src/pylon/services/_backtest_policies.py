@@ -298,6 +298,7 @@ def _spans_of(slots: Sequence[int]) -> list[tuple[float, float]]:
 
 def _slots_of(spans: Spans, first: int) -> tuple[int, ...]:
     """Return the half hours of spans in whole ones, counted from `first`."""
+    assert all(edge % HALF_HOUR_MINS == 0 for span in spans for edge in span)  # noqa: S101  `step_mins` says so
     return tuple(
         first + slot
         for begins, ends in spans
