@@ -204,15 +204,13 @@ def _best_piece(
     most, mwh_per_min, moving = _most(job), job[POWER_MW] * pue / 60, moving_gbp(job, site)
     has_carbon_cap, needs_energy = most[GRAMS] < inf, by_energy or most[MONEY] < inf
     rates, prices, carbons, row = sums[0], sums[1], sums[2], MONEY if by_energy else TOTAL
-    begins, least, came, limit_before = moments[0], inf, np.full((2, CAPPED), -inf), -1
+    begins, least, came, limit_before = moments[0], inf, np.empty((2, CAPPED)), -1
     for piece in range(limits.size):
         limit, before, now = limits[piece], came[1 - piece % 2], came[piece % 2]
         if limit == _limits.NONE:
             now[TOTAL] = mwh_per_min * _over(rates, columns, mins, piece) + moving + waits[piece]
-            if needs_energy:
-                now[MONEY] = mwh_per_min * _over(prices, columns, mins, piece)
-            if has_carbon_cap:
-                now[GRAMS] = _over(carbons, columns, mins, piece)
+            now[MONEY] = mwh_per_min * _over(prices, columns, mins, piece) if needs_energy else -inf
+            now[GRAMS] = _over(carbons, columns, mins, piece) if has_carbon_cap else -inf
             limit = _broken(now, most)
             if limit != limit_before and limit_before >= _limits.CARBON_CAP:
                 ends = moments[piece - 1 : piece + 1]

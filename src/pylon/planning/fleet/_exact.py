@@ -1,8 +1,9 @@
 """A small fleet by an integer programme: a plan made cheaper, and a bound that HiGHS gives.
 
 First the jobs of a few sites at a time choose anew, with those that do not run, among what is near the best at the
-prices, while the others stay. Then all choose together, and the bound is of that. The same problem gives the same
-bytes: one thread, a fixed seed, and limits of work, never of time.
+prices, while the others stay. Then all choose together, first among what is near, then among all that could be
+better; the bound is of that. The same problem gives the same bytes: one thread, a fixed seed, and limits of work,
+never of time.
 """
 
 from __future__ import annotations
@@ -25,10 +26,9 @@ __all__ = ["MOST_CHOICES", "solve_by_columns"]
 MOST_CHOICES: Final = 100_000
 """Half hours of all jobs at all sites that they may run at."""
 TOLERANCE: Final = 1e-6  # MW and GPUs beyond a limit, as in the check of a plan; GBP that are no gain
-ROUNDS: Final = ((4, 30, 0.03), (3, 20, 0.1))
-"""At most so many sites at a time, and about so many jobs; how near the best, of what an average job costs."""
+ROUNDS: Final = ((4, 30, 0.03, 20), (MOST_CHOICES, MOST_CHOICES, 0.3, 1))
+"""Sites at a time and about so many jobs, at most; how near the best, in costs of an average job; nodes."""
 STRIDE: Final = 5  # from the sites of one turn to those of the next
-NODES: Final = 20  # of one turn
 OPTIONS: Final = {
     "output_flag": False,
     "threads": 1,
@@ -75,18 +75,18 @@ def _refuse_large(fleet: Fleet) -> None:
 
 
 def _by_parts(fleet: Fleet, prices: Floats, bound_gbp: float, standing: Standing) -> tuple[Standing, float]:
-    """Return a standing no worse than this, and its cost: the jobs of a few sites choose anew, turn after turn."""
+    """Return a standing no worse than this, and its cost: jobs choose anew, of a few sites at a time, then all."""
     best, gbp, sites = copy_of(standing), total_of(costs_of(fleet, standing)), fleet.cells.pue.size
     average = total_of(fleet.floors.gbp.min(axis=1)) / max(1, fleet.records.size)
-    for most_sites, most_jobs, near in ROUNDS:
+    for most_sites, most_jobs, near, nodes in ROUNDS:
         together = max(1, min(most_sites, sites * most_jobs // max(1, best.site.size)))
         columns = columns_of(fleet, prices, best, min(bound_gbp + near * abs(average), gbp))
-        for turn in range(sites if together < sites else 0):
+        for turn in range(sites if together < sites else 1):
             if gbp <= bound_gbp + TOLERANCE:
                 break
             chosen = (turn * STRIDE + np.arange(together) * (1 + turn % 3)) % sites
             is_free = (best.site < 0) | np.isin(best.site, chosen)
-            answer = _ask(columns, values_of(columns, fleet, best), is_free, NODES)
+            answer = _ask(columns, values_of(columns, fleet, best), is_free, nodes)
             best, gbp = _better(fleet, columns, answer, best, gbp)
     return best, gbp
 
