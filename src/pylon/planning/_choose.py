@@ -144,9 +144,9 @@ def _find_price(
     The bound is the least of lines: cost + price x excess, one for each split. Between a split that exceeds the cap
     and one that keeps to it, the next to try is where their lines cross. Splits within all caps are kept.
     """
-    prices[cap], bound, rent = 0.0, -inf, _rent(prices, budgets)  # that of the other cap
-    unpriced, loads, last_loads = _priced(items, prices), items[WHOLE, 1 + cap], items[LAST, 1 + cap]
-    low_cost = low_excess = high_cost = high_excess = 0.0
+    prices[cap] = bound = low_cost = low_excess = high_cost = high_excess = 0.0
+    unpriced, rent = _priced(items, prices), _rent(prices, budgets)  # at the price of the other cap alone
+    loads, last_loads = items[WHOLE, 1 + cap], items[LAST, 1 + cap]
     for step in range(2 + PRICE_STEPS):
         if step == 1:  # the split that takes least
             scan(loads, last_loads, trial)

@@ -18,9 +18,9 @@ def scanned(costs, last_costs, picks):
 
 
 @numba.njit
-def solved(items, budgets, picks):
+def solved(items, budgets, picks, ceiling=math.inf):
     _choose.scan(items[0, 0], items[1, 0], picks)
-    return _choose.solve(items, budgets, picks, math.inf, math.inf)
+    return _choose.solve(items, budgets, picks, math.inf, ceiling)
 
 
 def random_items(seed: int) -> np.ndarray:
@@ -54,3 +54,15 @@ def test_under_caps_it_finds_the_cheapest_that_keeps_to_them(seed: int) -> None:
     assert cost == pytest.approx(min((taken(items, 0, one) for one in kept), default=math.inf))
     assert is_proven
     assert (limit == _limits.NONE) is bool(kept)
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_site_as_good_as_the_ceiling_is_never_left_out(seed: int) -> None:
+    items, picks = random_items(seed), np.zeros(4, np.int64)
+    items[:, 1:] -= 8  # what is taken, and what may be, can be less than nothing: power at a negative price
+    budgets = np.random.default_rng(seed + 1000).uniform(-22, -4, 2)
+    every = itertools.combinations(range(9), 4)
+    kept = [one for one in every if taken(items, 1, one) <= budgets[0] and taken(items, 2, one) <= budgets[1]]
+    best = min((taken(items, 0, one) for one in kept), default=math.inf)
+    _, cost, _ = solved(items, budgets, picks, best)
+    assert cost == pytest.approx(best)
