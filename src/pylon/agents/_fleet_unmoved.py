@@ -59,21 +59,21 @@ def unmoved_of(problem: FleetProblem, stores: Sequence[Store]) -> Together:
     return found
 
 
-def better(problem: FleetProblem, stores: Sequence[Store], together: Together, unmoved: Together) -> Together:
-    """Return the cheaper of a plan and of moving nothing, if that breaks no limit, with the bound of the first.
+def better(problem: FleetProblem, stores: Sequence[Store], together: Together, other: Together) -> Together:
+    """Return the cheaper of a plan and another, if that breaks no limit, with the bound of the first.
 
     Where a fleet is so full and its jobs so large that the planner loses what has been promised, what stands is it.
     """
-    if together.cost_gbp <= unmoved.cost_gbp or joint.check(problem, stores, unmoved):
+    if together.cost_gbp <= other.cost_gbp or joint.check(problem, stores, other):
         return together
     told = {one.job: one for one in together.plan.rejected}
     rejected = (
         told.get(one.job, replace(one, price_to_fit_gbp=None) if one.has_option else one)
-        for one in unmoved.plan.rejected
+        for one in other.plan.rejected
     )
-    # What is forced is forced on any plan; of the unmoved one that would be all that is fixed.
-    plan = replace(unmoved.plan, rejected=tuple(rejected), forced_gbp=together.plan.forced_gbp)
-    return replace(together, plan=plan, dispatches=unmoved.dispatches, cost_gbp=unmoved.cost_gbp)
+    # What is forced is forced on any plan; of what moves nothing that would be all that is fixed.
+    plan = replace(other.plan, rejected=tuple(rejected), forced_gbp=together.plan.forced_gbp)
+    return replace(together, plan=plan, dispatches=other.dispatches, cost_gbp=other.cost_gbp)
 
 
 def must_respect_bound(together: Together) -> None:

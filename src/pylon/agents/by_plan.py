@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final
 
-from pylon.agents import jobs, reasons
+from pylon.agents import jobs, reasons, standing
 from pylon.agents.contract import Booking, Place, View
 from pylon.agents.jobs import Placing
 from pylon.agents.reasons import Case
+from pylon.ontology import calendar
 from pylon.ontology.compute import ComputeWorkload
 from pylon.planning import arrival
 from pylon.planning.field import Field, Job, Option, Weights
@@ -39,13 +40,18 @@ def place_of(view: View, workload: ComputeWorkload) -> Place | None:
 def case_of(view: View, workload: ComputeWorkload, config: Placing) -> Case | None:
     """Return the case of a workload that is booked nowhere, with the place that the plan has for it as its choice.
 
-    None when there is none, and when a limit forbids it as signals and room are by now.
+    None when there is none, and when a limit forbids it as signals and room are by now. Its own choice stays where
+    that costs less and the plan puts no price on it: a plan has whole half hours, and none that has begun.
     """
     move = _move(view, workload, config)
     if move is None or _refused(view.field, move, config.weights):
         return None
     alone = reasons.consider(view, move.seen, config.weights)
-    return reasons.as_planned(alone, _told(view, move.place, 1, of=1))
+    case = reasons.as_planned(alone, _told(view, move.place, 1, of=1))
+    own, planned = alone.placement.chosen, case.placement.chosen
+    if own is None or planned is None or not _is_free(view, own):
+        return case
+    return alone if _paid(own) < _paid(planned) else case
 
 
 def moves(
@@ -93,7 +99,7 @@ def _move(view: View, workload: ComputeWorkload, config: Placing) -> _Move | Non
     place, booking = place_of(view, workload), view.bookings.get(workload.id)
     if place is None:
         return None
-    if booking is not None and (booking.data_centre_id, booking.spans) == (place.data_centre_id, place.spans):
+    if booking is not None and (_is_between(booking) or _is_at(booking, place)):
         return None
     seen = jobs.describe(view, workload, config)
     stands = None if booking is None else view.site(booking.data_centre_id)
@@ -110,6 +116,15 @@ def _move(view: View, workload: ComputeWorkload, config: Placing) -> _Move | Non
         site=site,
         spans=jobs.spans_of(view, place),
     )
+
+
+def _is_at(booking: Booking, place: Place) -> bool:
+    return (booking.data_centre_id, booking.spans) == (place.data_centre_id, place.spans)
+
+
+def _is_between(booking: Booking) -> bool:
+    """Return whether a booking begins within a half hour: no plan has that, so it was found to be better since."""
+    return any(span.starts_at != calendar.floor(span.starts_at) for span in booking.spans)
 
 
 def _worth_making(
@@ -173,6 +188,16 @@ def _gain(
             before = _paid(arrival.evaluate(move.job, field, weights, *move.held))
             gain.append(before - cost - churn_gbp(before))
     return math.fsum(gain)
+
+
+def _is_free(view: View, option: Option) -> bool:
+    """Return whether the plan puts no price on any limit of the site while the option is there."""
+    plan, site = view.plan, [view.sites[option.site].id]
+    columns = jobs.columns(option.spans, view.field.half_hours)
+    return plan is None or not any(
+        standing.over(plan, limit, site, view.starts_at, view.field.half_hours)[0, columns].any()
+        for limit in plan.prices
+    )
 
 
 def _paid(option: Option) -> float:

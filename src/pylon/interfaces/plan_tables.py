@@ -47,7 +47,7 @@ _WHY: Final = {
     "power_mw": "there is no room for its power",
     "gpus": "there are not enough GPUs",
     "signals_known": "price or carbon is not known when it could run",
-    "latest_end": "it cannot end in time",
+    "latest_end": "it cannot end in time if it begins with a half hour of the plan",
     "horizon": "it is longer than what is planned",
     "carbon_cap": "it is never as green as its carbon_cap_gco2",
     "max_price": "its energy costs more than its max_price_gbp",

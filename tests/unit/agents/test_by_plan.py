@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -39,6 +40,7 @@ def planned(
     power_kw: Mapping[str, int] | None = None,
     scarce: float = 0.0,
     made_at: datetime = NOW,
+    prices: Mapping[str, Mapping[UUID, tuple[float, ...]]] | None = None,
     **values: Any,
 ) -> View:
     """Return A and B with the jobs of `places`, some of them booked, and a plan that has them there."""
@@ -60,7 +62,7 @@ def planned(
         gap=0.0005,
         starts_at=view.starts_at,
         places={one.id: places[one.job_id] for one in jobs},
-        prices={},
+        prices=prices or {},
     )
     field = replace(view.field, scarcity_gbp_mwh=view.field.scarcity_gbp_mwh + scarce)
     return replace(view, plan=plan, field=field)
@@ -92,12 +94,20 @@ class TestPlaceOf:
         assert by_plan.place_of(view, views.workload("unknown")) is None
 
 
+def oriented(view: View) -> Proposal:
+    """Return what the orchestrator does with the one job that waits."""
+    agent = views.agent(AgentType.COMPUTE_ORCHESTRATOR)
+    (proposal,) = compute_orchestrator.PROGRAM.propose(view, agent, CONFIG)
+    return proposal
+
+
 class TestWaiting:
-    def test_the_orchestrator_gives_a_waiting_job_its_place_in_the_plan(self):
-        view = planned({"j": place(B, 2)})  # by itself it would wait for the cheap hours
-        (proposal,) = compute_orchestrator.PROGRAM.propose(
-            view, views.agent(AgentType.COMPUTE_ORCHESTRATOR), CONFIG
-        )
+    @pytest.mark.parametrize("limit", ["power_mw", "gpus", "rise", "fall"])
+    def test_the_orchestrator_gives_a_waiting_job_its_place_in_the_plan(self, limit):
+        """By itself it would wait for the cheap hours, but others pay for those."""
+        worth = (0.0,) * 10 + (0.01,) * 4
+        view = planned({"j": place(B, 2)}, prices={limit: {A.id: worth, B.id: worth}})
+        proposal = oriented(view)
         assert (proposal.parameters["dc_id"], proposal.parameters["starts_at"]) == ("B", half_hour(2))
         assert proposal.draft.inputs["by_plan"]["plan_id"] == "P-000042"
         assert "Plan P-000042 of the whole fleet, within 0.05 % of the best possible, puts it there." in (
@@ -105,15 +115,31 @@ class TestWaiting:
         )
         assert not proposal.is_joint
 
+    def test_it_gives_it_a_better_place_that_the_plan_puts_no_price_on(self):
+        """Running at once uses what is left of a cheap half hour; a plan begins with the next one."""
+        now, worth = NOW + timedelta(minutes=15), (0.0,) * 5 + (9.0,) * 9
+        prices = {"power_mw": {A.id: worth, B.id: worth}}
+        view = planned({"j": place(B, 4)}, prices=prices, price=[20.0, *[30.0] * 15])
+        view = replace(view, now=now)
+        proposal = oriented(view)
+        assert (proposal.parameters["dc_id"], proposal.parameters["starts_at"]) == ("A", now)
+        assert "by_plan" not in proposal.draft.inputs
+        assert reasons.recompute(view, proposal.draft.inputs) == proposal.draft
+
+    def test_one_booked_between_half_hours_since_is_not_moved_back(self):
+        places, leave = {"j": place(B, 10)}, lambda _: -1e9
+        for mins, moved in ((0, 1), (7, 0)):
+            booked = {"j": views.booking(A, half_hour(2) + timedelta(minutes=mins), 120)}
+            view = planned(places, booked=booked)
+            assert len(by_plan.moves(view, view.workloads, CONFIG, leave)[0]) == moved
+
     @pytest.mark.parametrize("status", [DataCentreStatus.CONSTRAINED, DataCentreStatus.OFFLINE])
     def test_a_place_that_cannot_be_had_any_more_is_not_taken(self, status):
         view = planned({"j": place(B, 2)})
         shut = B.model_copy(update={"status": status})
         held = replace(view.field, is_open=view.field.is_open & [one.id != B.id for one in view.sites])
         view = replace(view, sites=tuple(shut if one.id == B.id else one for one in view.sites), field=held)
-        (proposal,) = compute_orchestrator.PROGRAM.propose(
-            view, views.agent(AgentType.COMPUTE_ORCHESTRATOR), CONFIG
-        )
+        proposal = oriented(view)
         assert proposal.parameters["dc_id"] == "A"
         assert "by_plan" not in proposal.draft.inputs
 

@@ -30,3 +30,20 @@ def test_a_plan_below_its_bound_is_a_fault_and_no_plan():
     must_respect_bound(together)
     with pytest.raises(DecisionError, match="less than GBP"):
         must_respect_bound(replace(together, cost_gbp=together.bound_gbp - 1))
+
+
+def test_a_plan_is_never_dearer_than_one_workload_after_another(monkeypatch):
+    """Here the planner is made to do badly: what it found costs a thousand pounds more."""
+    document = fleet_plan.describe(busy(), CONFIG)
+    good = fleet_plan.work_out(document)
+
+    def badly(*given):
+        together = joint_plan(*given)
+        return replace(together, cost_gbp=together.cost_gbp + 1000)
+
+    joint_plan = joint.plan_together
+    monkeypatch.setattr(joint, "plan_together", badly)
+    poor = fleet_plan.work_out(document)
+    assert poor["cost_gbp"] == min(poor["greedy"]["cost_gbp"], poor["standing"]["cost_gbp"])
+    assert poor["cost_gbp"] < good["cost_gbp"] + 1000
+    assert poor["bound_gbp"] == good["bound_gbp"]
