@@ -25,7 +25,7 @@ from pylon.services import desk as desks
 from pylon.services.desk import Call, opened
 from pylon.services.recompute_decision import recompute
 from pylon.services.report import Kind
-from pylon.services.run_agents import LEASE, Round, run_agents
+from pylon.services.run_agents import LEASE, Part, Round, run_agents
 from pylon.services.view_fleet import Views
 from pylon.settings import Settings
 from pylon.store import leases
@@ -119,16 +119,55 @@ def test_a_round_places_what_waits_and_every_agent_ends_at_rest(fleet: Fleet) ->
     assert {agent["status"] for agent in agents.values()} == {"IDLE"}
     assert agents["COMPUTE_ORCHESTRATOR"]["last_action_at"] == fleet.now
     assert agents["GRID_OPERATOR"]["last_action_at"] is None
-    (total,) = done.totals
-    assert total.kind is Kind.SIMULATED
-    assert total.energy_kwh > 0
-    compared = [
+    totals = {total.part: total for total in done.totals}
+    assert {total.kind for total in done.totals} == {Kind.SIMULATED}
+    assert totals[Part.PLACED].energy_kwh > 0
+    placed = [
         row
-        for row in {row["workload_id"] or row["id"]: row for row in logged}.values()
-        if row["constraints_evaluated"].get("baseline_infeasible") is None
+        for row in logged
+        if row["workload_id"] and row["alternatives_considered"]["chosen"] and not row["inputs"]["standing"]
     ]
-    saved_g = float(sum(row["carbon_saved_gco2"] or 0 for row in compared))
-    assert total.carbon_saved_kg == pytest.approx(saved_g / 1000)
+    feasible = [row for row in placed if row["constraints_evaluated"]["baseline_infeasible"] is None]
+    assert totals[Part.PLACED].infeasible == len(placed) - len(feasible)
+    scheduled = [row for row in logged if row["decision_type"] == "SCHEDULE_DISCHARGE"]
+    for part, rows in ((Part.PLACED, feasible), (Part.STORAGE, scheduled)):
+        saved_g = float(sum(row["carbon_saved_gco2"] for row in rows))
+        assert totals[part].carbon_saved_kg == pytest.approx(saved_g / 1000)
+
+
+def test_what_a_move_adds_to_what_was_counted_before_is_what_the_new_place_saves(own: Fleet) -> None:
+    """Nothing of it is claimed twice, so the loss of a better place is a loss."""
+    before = own.submit("j").decisions[0]
+    (booked,) = own.rows("select host_dc_id from public.compute_workloads")
+    (site,) = own.rows(f"select dc_id from public.data_centres where id = '{booked['host_dc_id']}'")
+    own.do("set_data_centre_status", dc_id=site["dc_id"], status="MAINTENANCE", reason="Works.")
+    done = own.round()
+    (total,), (after,) = done.totals, done.decisions
+    assert (total.part, total.unknown, done.given_up) == (Part.MOVED, 0, 0)
+    assert total.energy_kwh == after.alternatives_considered["chosen"]["energy_kwh"]
+    assert total.cost_saved_gbp is not None
+    assert total.cost_saved_gbp < 0
+    assert before.cost_saved_gbp + total.cost_saved_gbp == pytest.approx(after.cost_saved_gbp, abs=1e-3)
+    saved_g = before.carbon_saved_gco2 + 1000 * total.carbon_saved_kg
+    assert saved_g == pytest.approx(after.carbon_saved_gco2, abs=0.1)
+
+
+def test_what_replaces_a_booking_that_was_missed_claims_nothing_anew(own: Fleet) -> None:
+    own.submit("j", urgency="CRITICAL", deadline=None)
+    own.now += timedelta(hours=2)
+    own.run_pipeline()
+    done = own.round()
+    (total,), (after,) = done.totals, done.decisions
+    assert after.cost_saved_gbp is not None
+    assert (total.part, total.unknown) == (Part.MOVED, 1)
+    assert (total.carbon_saved_kg, total.cost_saved_gbp) == (None, None)
+
+
+def test_a_booking_for_which_no_other_is_found_is_given_up(own: Fleet) -> None:
+    own.submit("j", allowed_region_ids=[3])
+    own.do("set_data_centre_status", dc_id="LEEDS-1", status="MAINTENANCE", reason="Works.")
+    done = own.round()
+    assert (len(done.decisions), done.given_up, done.totals) == (1, 1, [])
 
 
 def test_every_decision_of_a_round_recomputes_from_what_it_kept(fleet: Fleet) -> None:

@@ -83,6 +83,21 @@ def test_decided_happened_and_baseline_stand_side_by_side(bench: Bench) -> None:
     assert settled(bench, 400) == 0
 
 
+def test_work_that_was_moved_is_reported_once_by_the_decision_that_placed_it_last(bench: Bench) -> None:
+    """What the first decision would have saved is in no sum."""
+    bench.signals(price={i: 200.0 if i < 3 else 50.0 for i in range(48)}, carbon={12: 300, 1: 100})
+    dirty, clean = bench.centre("DIRTY", region=12, pue=1.5), bench.centre("CLEAN", region=1, pue=1.5)
+    job = bench.job("j", dirty)
+    booked = {"decision_type": "SHIFT_REGION", "workload_id": job.id, "target_dc_id": clean.id}
+    bench.decide(at=0, **booked, cost_saved_gbp=900, carbon_saved_gco2=9_000_000, alternatives_considered=CHOSEN)
+    last = bench.place(job, clean, (240, 330), at=30, alternatives_considered=CHOSEN)
+    end(bench, job, 240, 330)
+    assert settled(bench, 331) == 1
+    assert bench.select("select decision_id from decision_outcomes") == [(last,)]
+    # 2.25 MWh at 50 instead of, from minute 30 on, an hour at 200 and half an hour at 50; 100 instead of 300 g/kWh.
+    assert reported(bench, 331)[-2:] == (Decimal("450000.00"), Decimal("225.0000"))
+
+
 def test_a_loss_is_a_negative_saving(bench: Bench) -> None:
     bench.signals(price={i: 50.0 if i < 3 else 200.0 for i in range(48)})
     centre = bench.centre("A", pue=1.0)

@@ -14,7 +14,7 @@ from rich.text import Text
 from pylon.interfaces.tables import new_table
 from pylon.services.perform_action import Taken
 from pylon.services.report import Kind
-from pylon.services.run_agents import Round
+from pylon.services.run_agents import Part, Round, RoundTotal
 
 __all__ = ["round_lines", "round_table"]
 
@@ -22,6 +22,18 @@ _KINDS: Final = {
     Kind.REAL: "",
     Kind.PARTLY_SIMULATED: "On simulated signals: ",
     Kind.SIMULATED: "About simulated objects, so moving nothing in the real world: ",
+}
+
+_BASELINES: Final = {
+    Part.PLACED: "running each now at its origin",
+    Part.MOVED: "the bookings that stood, whose own savings were counted when they were made (a decision by itself "
+    "has all that its place saves against running now)",
+    Part.STORAGE: "idling, or the schedules that stood",
+}
+_UNKNOWN: Final = {
+    Part.PLACED: "there is no origin, price or intensity",
+    Part.MOVED: "the booking had been missed, its site is gone, or there is no price or intensity",
+    Part.STORAGE: "there is no price or intensity",
 }
 
 _SHORT: Final = 40
@@ -72,13 +84,30 @@ def _totals(done: Round) -> Iterator[str]:
     decisions = "1 decision" if len(done.decisions) == 1 else f"{len(done.decisions):,} decisions"
     yield f"{decisions}: " + ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
     for total in done.totals:
-        yield (
-            f"{_KINDS[total.kind]}{total.energy_kwh / 1000:,.1f} MWh of work placed. Expected to save "
-            f"{total.carbon_saved_kg:,.1f} kg CO2 and GBP {total.cost_saved_gbp:,.2f} against running each now at "
-            "its origin and leaving storage idle."
-        )
+        yield f"{_KINDS[total.kind]}{_what(total)}.{_expected(total)}"
         if total.infeasible:
             yield f"{total.infeasible:,} of those could not have run now at origin: what they save is not in that."
+        if total.unknown:
+            yield f"The saving of {total.unknown:,} of those is not known, or in part: {_UNKNOWN[total.part]}."
+    if done.given_up:
+        given_up = f"Bookings given up with none in their place: {done.given_up:,}"
+        yield f"{given_up}. The savings counted when they were made are lost."
+
+
+def _what(total: RoundTotal) -> str:
+    if total.energy_kwh is None:
+        return "Storage scheduled"
+    return f"{total.energy_kwh / 1000:,.1f} MWh of work {total.part.value}"
+
+
+def _expected(total: RoundTotal) -> str:
+    """Return what is expected to be saved, as far as it is known, and against what."""
+    known = []
+    if total.carbon_saved_kg is not None:
+        known.append(f"{total.carbon_saved_kg:,.1f} kg CO2")
+    if total.cost_saved_gbp is not None:
+        known.append(f"GBP {total.cost_saved_gbp:,.2f}")
+    return f" Expected to save {' and '.join(known)} against {_BASELINES[total.part]}." if known else ""
 
 
 def _resting_on(decisions: Sequence[Taken]) -> Iterator[str]:

@@ -7,10 +7,12 @@ none is. An agent that fails is in ERROR with the reason, keeps nobody from thei
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,7 +33,7 @@ from pylon.services.view_fleet import Views
 from pylon.store import leases, objects
 from pylon.store.database import Database
 
-__all__ = ["LEASE", "Round", "RoundTotal", "Turn", "run_agents"]
+__all__ = ["LEASE", "Part", "Round", "RoundTotal", "Turn", "run_agents"]
 
 LEASE: Final = "agents of {operator_id}"
 """The lease of whoever runs an operator's round; two at once would answer the same question twice."""
@@ -45,6 +47,9 @@ class Turn(BaseModel):
     agent_id: str
     agent_type: AgentType
     decisions: list[Taken] = []
+    booked_before: list[UUID] = Field(
+        default=[], description="Ids of the decisions that replace a workload's booking, or give it up"
+    )
     refused: list[dict[str, Any]] = Field(
         default=[], description="Proposals that could not be carried out by then, and why"
     )
@@ -57,19 +62,26 @@ class Turn(BaseModel):
         return dict(Counter(decision.decision_type for decision in self.decisions))
 
 
-class RoundTotal(BaseModel):
-    """What the decisions of one kind come to, the last about each workload alone: it replaces those before it.
+class Part(StrEnum):
+    """What a total is of. Each part has a baseline of its own, so that no saving is claimed twice."""
 
-    Savings are signed, against run now at origin (storage: against idling).
-    """
+    PLACED = "placed"  # work that was booked nowhere; against run now at origin
+    MOVED = "moved"  # work that was booked; against that booking, which claimed its own saving when it was made
+    STORAGE = "storage"  # against idling; a schedule that takes the place of another, against that one
+
+
+class RoundTotal(BaseModel):
+    """What the decisions of one kind about one part come to. Savings are signed, against the part's baseline."""
 
     model_config = ConfigDict(frozen=True)
 
     kind: Kind
-    energy_kwh: float = Field(description="Facility energy of the workloads that were placed")
-    carbon_saved_kg: float
-    cost_saved_gbp: float
-    infeasible: int = Field(description="Decisions whose baseline would have broken a limit; in neither saving")
+    part: Part
+    energy_kwh: float | None = Field(description="Facility energy of the workloads; null for storage")
+    carbon_saved_kg: float | None = Field(description="Null when of none of them it is known")
+    cost_saved_gbp: float | None = Field(description="Null when of none of them it is known")
+    infeasible: int = Field(description="Decisions whose run now would have broken a limit; in neither saving")
+    unknown: int = Field(description="Others of which a saving is not known; that one is in no sum")
 
 
 class Round(BaseModel):
@@ -89,10 +101,27 @@ class Round(BaseModel):
 
     @property
     def totals(self) -> list[RoundTotal]:
-        """What was decided comes to, by how far it is real; kinds are never added up."""
-        last = {decision.workload_id or decision.id: decision for decision in self.decisions}.values()
-        by_kind = {kind: [decision for decision in last if _kind(decision) is kind] for kind in Kind}
-        return [_total(kind, those) for kind, those in by_kind.items() if those]
+        """What was decided comes to, by how far it is real and of what; neither kinds nor parts are added up.
+
+        A workload that is placed and moved in one round is in both parts.
+        """
+        parts: dict[tuple[Kind, Part], list[Taken]] = {}
+        booked_before = self._booked_before
+        for decision in self.decisions:
+            if (part := _part(decision, booked_before)) is not None:
+                parts.setdefault((_kind(decision), part), []).append(decision)
+        order = [(kind, part) for kind in Kind for part in Part]
+        return [_total(kind, part, parts[kind, part]) for kind, part in order if (kind, part) in parts]
+
+    @property
+    def given_up(self) -> int:
+        """How many bookings were given up with no other in their place."""
+        booked_before = self._booked_before
+        return sum(one.id in booked_before and not _chosen(one) for one in self.decisions)
+
+    @property
+    def _booked_before(self) -> set[UUID | None]:
+        return {one for turn in self.turns for one in turn.booked_before}
 
 
 def _kind(decision: Taken) -> Kind:
@@ -101,16 +130,58 @@ def _kind(decision: Taken) -> Kind:
     return Kind.PARTLY_SIMULATED if decision.simulated else Kind.REAL
 
 
-def _total(kind: Kind, decisions: list[Taken]) -> RoundTotal:
-    chosen = [one.alternatives_considered.get("chosen") or {} for one in decisions if one.workload_id is not None]
-    compared = [one for one in decisions if one.constraints_evaluated.get("baseline_infeasible") is None]
+def _part(decision: Taken, booked_before: Set[UUID | None]) -> Part | None:
+    """Return what a decision is added up with; None for one that places nothing."""
+    if decision.decision_type is DecisionType.SCHEDULE_DISCHARGE:
+        return Part.STORAGE
+    if decision.workload_id is None or not _chosen(decision):
+        return None
+    return Part.MOVED if decision.id in booked_before else Part.PLACED
+
+
+def _chosen(decision: Taken) -> dict[str, Any]:
+    """Return the option that a decision chose; empty when it chose none."""
+    return decision.alternatives_considered.get("chosen") or {}
+
+
+def _total(kind: Kind, part: Part, decisions: Sequence[Taken]) -> RoundTotal:
+    compared = [one for one in decisions if part is not Part.PLACED or not _is_infeasible(one)]
+    saved = [_saved(one, part) for one in compared]
+    carbon_g = [carbon for carbon, _ in saved if carbon is not None]
+    cost_gbp = [cost for _, cost in saved if cost is not None]
     return RoundTotal(
         kind=kind,
-        energy_kwh=sum(option.get("energy_kwh") or 0.0 for option in chosen),
-        carbon_saved_kg=sum(one.carbon_saved_gco2 or 0.0 for one in compared) / 1000,
-        cost_saved_gbp=sum(one.cost_saved_gbp or 0.0 for one in compared),
+        part=part,
+        energy_kwh=None if part is Part.STORAGE else sum(_chosen(one)["energy_kwh"] for one in decisions),
+        carbon_saved_kg=sum(carbon_g) / 1000 if carbon_g else None,
+        cost_saved_gbp=sum(cost_gbp) if cost_gbp else None,
         infeasible=len(decisions) - len(compared),
+        unknown=sum(None in one for one in saved),
     )
+
+
+def _is_infeasible(decision: Taken) -> bool:
+    return decision.constraints_evaluated.get("baseline_infeasible") is not None
+
+
+def _saved(decision: Taken, part: Part) -> tuple[float | None, float | None]:
+    """Return the gCO2 and the GBP that a decision saves against the baseline of its part; None is not known."""
+    if part is not Part.MOVED:
+        return decision.carbon_saved_gco2, decision.cost_saved_gbp
+    chosen, stood = _chosen(decision), decision.alternatives_considered.get("standing")
+    if stood is None:  # its site is gone, or it was to have begun by now
+        return None, None
+    return _less(stood["carbon_gco2"], chosen["carbon_gco2"]), _less(_paid(stood), _paid(chosen))
+
+
+def _paid(option: Mapping[str, Any]) -> float | None:
+    """Return what an option costs in money that is paid."""
+    energy_gbp, migration_gbp = (option["terms"][name] for name in ("energy_gbp", "migration_gbp"))
+    return None if energy_gbp is None else energy_gbp + migration_gbp
+
+
+def _less(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else before - after
 
 
 def run_agents(
@@ -158,12 +229,9 @@ def _turn(
     """Let one agent have its turn; if it fails, undo that and put it in ERROR. None: it rests or is gone by now."""
     try:
         try:
-            done = _done(database, views, call, program, agent, trigger)
+            return _done(database, views, call, program, agent, trigger)
         except _SetRefused as refusal:
-            done = _done(database, views, call, program, agent, trigger, refusal.refused)
-        if done is None:
-            return None
-        decisions, refused = done
+            return _done(database, views, call, program, agent, trigger, refusal.refused)
     except StoreError:
         raise  # nobody else's turn would go better
     except Exception as error:
@@ -173,9 +241,6 @@ def _turn(
             if failed is not None:
                 enter(desk, failed, AgentStatus.ERROR, trigger, {"error": reason})
         return Turn(agent_id=agent.agent_id, agent_type=agent.agent_type, error=reason, seconds=0.0)
-    return Turn(
-        agent_id=agent.agent_id, agent_type=agent.agent_type, decisions=decisions, refused=refused, seconds=0.0
-    )
 
 
 class _SetRefused(Exception):
@@ -194,7 +259,7 @@ def _done(
     agent: Agent,
     trigger: str,
     dropped: Sequence[dict[str, Any]] = (),
-) -> tuple[list[Taken], list[dict[str, Any]]] | None:
+) -> Turn | None:
     """Return what an agent decided and what was refused; None where it rests or is gone.
 
     With `dropped`, moves of the plan that were refused before, it looks at each workload by itself.
@@ -205,7 +270,18 @@ def _done(
             return None
         refused = _act(desk, program, awake, trigger, dropped)
         desk.forget()  # what was read for a round is more than an arrival needs
-        return [perform_action.taken(decided) for decided in desk.decided], refused
+        return Turn(
+            agent_id=agent.agent_id,
+            agent_type=agent.agent_type,
+            decisions=[perform_action.taken(decided) for decided in desk.decided],
+            booked_before=[
+                decided.id
+                for decided in desk.decided
+                if decided.draft.workload_id is not None and decided.draft.inputs.get("standing") is not None
+            ],
+            refused=refused,
+            seconds=0.0,
+        )
 
 
 def _awake(desk: Desk, agent: Agent) -> Agent | None:

@@ -11,14 +11,18 @@ from pylon.interfaces.decide_tables import round_lines, round_table
 from pylon.ontology.enums import AgentType, DecisionType
 from pylon.services.perform_action import Taken
 from pylon.services.report import Kind
-from pylon.services.run_agents import Round, Turn
+from pylon.services.run_agents import Part, Round, Turn
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 def option(**terms: float | None) -> dict[str, Any]:
     usual = dict.fromkeys(("energy", "carbon", "stress", "migration", "wait", "scarcity"), 0.0)
-    return {"energy_kwh": 2000.0, "terms": {f"{name}_gbp": cost for name, cost in {**usual, **terms}.items()}}
+    return {
+        "energy_kwh": 2000.0,
+        "carbon_gco2": 9000.0,
+        "terms": {f"{name}_gbp": cost for name, cost in {**usual, **terms}.items()},
+    }
 
 
 def taken(number: int = 1, **values: Any) -> Taken:
@@ -133,18 +137,95 @@ def test_more_than_the_limit_is_counted():
     assert "3 more are not shown; `pylon decide --limit N` shows N." in lines(done, 2)
 
 
-def test_totals_are_signed_and_name_their_baseline():
-    storage = taken(
-        2,
-        decision_type=DecisionType.SCHEDULE_DISCHARGE,
-        workload_id=None,
-        cost_saved_gbp=10.0,
-        carbon_saved_gco2=-500.0,
-    )
-    said = lines(a_round(turn(taken(), storage)))
+def dispatched(number: int = 2, **values: Any) -> Taken:
+    usual = {"cost_saved_gbp": 10.0, "carbon_saved_gco2": -500.0, "alternatives_considered": {"chosen": {}}}
+    kind = DecisionType.SCHEDULE_DISCHARGE
+    return taken(number, decision_type=kind, workload_id=None, **{**usual, **values})
+
+
+def moved(*decisions: Taken) -> Turn:
+    """A turn in which every workload had a booking."""
+    return turn(*decisions, booked_before=[decision.id for decision in decisions])
+
+
+def test_totals_are_signed_and_name_their_baseline_work_and_storage_apart():
+    said = lines(a_round(turn(taken(), dispatched())))
     assert "2 decisions: 1 SHIFT_REGION, 1 SCHEDULE_DISCHARGE" in said
-    assert "2.0 MWh of work placed. Expected to save 1.0 kg CO2 and GBP 7.50 against running each now" in said
+    assert (
+        "\n2.0 MWh of work placed. Expected to save 1.5 kg CO2 and GBP -2.50 "
+        "against running each now at its origin."
+        "\nStorage scheduled. Expected to save -0.5 kg CO2 and GBP 10.00 "
+        "against idling, or the schedules that stood."
+    ) in said
     assert "simulated" not in said
+
+
+def test_a_move_is_counted_against_the_booking_that_stood_so_that_nothing_is_claimed_twice():
+    stood = {**option(energy=53, migration=10, carbon=900), "carbon_gco2": 9700.0}
+    options = {"chosen": option(energy=60), "baseline": option(energy=600), "standing": stood}
+    done = a_round(moved(taken(cost_saved_gbp=540.0, alternatives_considered=options)))
+    (total,) = done.totals
+    assert (total.part, total.energy_kwh) == (Part.MOVED, 2000)
+    assert (total.carbon_saved_kg, total.cost_saved_gbp) == pytest.approx((0.7, 3))
+    assert (
+        "2.0 MWh of work moved. Expected to save 0.7 kg CO2 and GBP 3.00 against the bookings that stood, "
+        "whose own savings were counted when they were made"
+    ) in lines(done)
+
+
+def test_work_placed_and_then_moved_in_one_round_adds_up_to_its_last_place():
+    """Placed at 60 instead of 65, then moved to 40: 25 less than running at once."""
+    first, last, now = option(energy=60), {**option(energy=40), "carbon_gco2": 2000.0}, option(energy=65)
+    placed = taken(1, cost_saved_gbp=5.0, alternatives_considered={"chosen": first, "baseline": now})
+    then = {"chosen": last, "baseline": now, "standing": first}
+    done = a_round(turn(placed), moved(taken(2, cost_saved_gbp=25.0, alternatives_considered=then)))
+    assert [total.part for total in done.totals] == [Part.PLACED, Part.MOVED]
+    assert sum(total.cost_saved_gbp or 0 for total in done.totals) == 25
+    assert sum(total.carbon_saved_kg or 0 for total in done.totals) == 1.5 + 7
+
+
+@pytest.mark.parametrize(
+    ("stood", "carbon_kg", "said"),
+    [
+        (None, None, "2.0 MWh of work moved.\nThe saving of 1 of those is not known, or in part: the booking"),
+        (option(energy=None), 0.0, "2.0 MWh of work moved. Expected to save 0.0 kg CO2 against the bookings that"),
+    ],
+)
+def test_what_a_move_saves_is_not_known_where_the_booking_can_no_longer_be_valued(
+    stood: dict[str, Any] | None, carbon_kg: float | None, said: str
+):
+    done = a_round(moved(taken(alternatives_considered={"chosen": option(energy=60), "standing": stood})))
+    (total,) = done.totals
+    assert (total.carbon_saved_kg, total.cost_saved_gbp, total.unknown) == (carbon_kg, None, 1)
+    assert said in lines(done)
+
+
+def test_a_booking_that_is_given_up_is_said_and_places_nothing():
+    options = {"chosen": None, "baseline": option(), "standing": option()}
+    given_up = {"carbon_saved_gco2": None, "cost_saved_gbp": None, "alternatives_considered": options}
+    done = a_round(moved(taken(decision_type=DecisionType.DEFER_WORKLOAD, **given_up)))
+    assert done.totals == []
+    assert "Bookings given up with none in their place: 1. The savings counted when" in lines(done)
+
+
+def test_decisions_that_place_nothing_are_in_no_total():
+    broken = {"baseline_infeasible": "carbon_cap"}
+    waits = taken(2, constraints_evaluated=broken, alternatives_considered={"chosen": None, "baseline": option()})
+    offer = taken(
+        3, decision_type=DecisionType.NEGOTIATE, workload_id=None, alternatives_considered={"chosen": {"mw": 2}}
+    )
+    done = a_round(turn(taken(1), waits, offer))
+    (total,) = done.totals
+    assert (total.energy_kwh, total.infeasible, total.unknown) == (2000, 0, 0)
+    assert "could not have run" not in lines(done)
+
+
+def test_savings_of_which_none_is_known_are_null_and_not_0():
+    unknown = taken(carbon_saved_gco2=None, cost_saved_gbp=None)
+    (total,) = a_round(turn(unknown)).totals
+    assert (total.carbon_saved_kg, total.cost_saved_gbp, total.unknown) == (None, None, 1)
+    said = lines(a_round(turn(unknown)))
+    assert "2.0 MWh of work placed.\nThe saving of 1 of those is not known, or in part: there is no origin" in said
 
 
 def test_totals_of_different_kinds_are_never_added_up():
@@ -164,12 +245,6 @@ def test_totals_of_different_kinds_are_never_added_up():
     assert "\n2.0 MWh of work placed. Expected to save 1.5 kg" in said
     assert "\nOn simulated signals: 2.0 MWh of work placed. Expected to save 1.5 kg" in said
     assert "\nAbout simulated objects, so moving nothing in the real world: 2.0 MWh" in said
-
-
-def test_a_job_that_two_agents_place_counts_once_with_the_last():
-    done = a_round(turn(taken(1)), turn(taken(2, carbon_saved_gco2=4000.0, cost_saved_gbp=1.0)))
-    (total,) = done.totals
-    assert (total.energy_kwh, total.carbon_saved_kg, total.cost_saved_gbp) == (2000, 4, 1)
 
 
 def test_savings_against_a_baseline_that_was_not_possible_are_in_no_sum():
