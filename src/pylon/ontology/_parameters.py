@@ -48,6 +48,8 @@ _MOST_EXACT = 2**53
 _PLAIN = r"^[^\u0000-\u001f\u007f-\u009f]*$"
 _NO_NUL = r"^[^\u0000]*$"
 
+_Number = int | float | Decimal
+
 
 def wrong(why: str) -> PydanticCustomError:
     """Return the error that refuses a value with exactly these words."""
@@ -65,10 +67,9 @@ class Within:
     """Whether the least value itself is excluded."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """Look at the input before pydantic reads it, and at the range after."""
-        inner = handler(source)
-        after = core_schema.no_info_after_validator_function(self._in_range, inner)
-        return core_schema.no_info_before_validator_function(_number, after)
+        """Look at the range before the column's digits are, and after: rounding may reach what is excluded."""
+        after = core_schema.no_info_after_validator_function(self._in_range, handler(source))
+        return core_schema.no_info_before_validator_function(lambda value: self._in_range(_number(value)), after)
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """Return the range in JSON schema's words, and the unit."""
@@ -78,14 +79,15 @@ class Within:
         unit = {"unit": self.unit} if self.unit else {}
         return {"type": kind, least: self.ge, "maximum": self.le, **unit}
 
-    def _in_range(self, value: Decimal) -> Decimal:
+    def _in_range(self, value: _Number) -> _Number:
         if not (self.ge < value <= self.le if self.is_above else self.ge <= value <= self.le):
             least = f"above {self.ge:,}" if self.is_above else f"from {self.ge:,}"
-            raise wrong(f"must be {least} to {self.le:,} {self.unit}".rstrip())
+            unit = "" if self.unit == "1" else self.unit  # a ratio's, for machines
+            raise wrong(f"must be {least} to {self.le:,} {unit}".rstrip())
         return value
 
 
-def _number(value: Any) -> Any:
+def _number(value: Any) -> _Number:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise wrong("must be a number")
     if isinstance(value, int):

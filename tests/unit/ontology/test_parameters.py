@@ -22,7 +22,7 @@ from pylon.ontology._parameters import (
     distinct,
     wrong,
 )
-from pylon.ontology.types import Kilowatts
+from pylon.ontology.types import Kilowatts, Ratio
 
 
 class Whole(Parameters):
@@ -31,6 +31,10 @@ class Whole(Parameters):
 
 class Power(Parameters):
     value: Annotated[Kilowatts, Within("kW", 0, 1000, is_above=True)]
+
+
+class Rated(Parameters):
+    value: Annotated[Ratio, Within("1", 1, 3)]
 
 
 class At(Parameters):
@@ -83,6 +87,21 @@ def test_a_quantity_within_its_range_is_kept(value: Decimal) -> None:
 @pytest.mark.parametrize("value", [0, -1, 1000.001, Decimal("0.0004"), 10**300, 1e300, Decimal("1e99999")])
 def test_a_quantity_beyond_its_range_is_refused(value: Any) -> None:
     assert why(Power, value)
+
+
+@given(st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.just(10**5000)))
+def test_however_large_a_number_is_its_refusal_names_its_own_range(value: float) -> None:
+    """And not the digits of the column it would be kept in, nor that it is no whole number."""
+    if not 0 < value <= 1000:
+        assert why(Power, value) == "must be above 0 to 1,000 kW"
+    if not 1 <= value <= 3:
+        assert why(Rated, value) == "must be from 1 to 3"
+    if not 1 <= value <= 10:
+        assert why(Whole, value) == "must be from 1 to 10 min"
+
+
+def test_what_rounds_to_an_excluded_end_is_beyond_its_range() -> None:
+    assert why(Power, Decimal("0.0004")) == "must be above 0 to 1,000 kW"
 
 
 @pytest.mark.parametrize(
