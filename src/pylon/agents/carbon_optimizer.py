@@ -71,11 +71,16 @@ def _stays(view: View, workload: ComputeWorkload, booking: Booking) -> bool:
 
 
 def _is_worth_it(case: Case, config: Optimizing) -> bool:
-    """Return whether the new booking beats the one that stands; one that is lost is the orchestrator's."""
+    """Return whether the new booking beats the one that stands; one that is lost is the orchestrator's.
+
+    What its present room is worth to others is no gain: none of them need come when it goes. Moves that make room
+    for others are the plan's.
+    """
     chosen, standing = case.placement.chosen, case.standing
     if chosen is None or standing is None or standing.refused_by is not None:
         return False
-    return standing.terms.total - chosen.terms.total > config.churn(standing.terms.total)
+    present_gbp = standing.terms.total - standing.terms.scarcity
+    return present_gbp - chosen.terms.total > config.churn(present_gbp)
 
 
 PROGRAM: Final = Program(agent_type=AgentType.CARBON_OPTIMIZER, order=40, config=Optimizing, propose=_propose)

@@ -66,6 +66,16 @@ def test_work_stays_unless_the_gain_beats_the_churn(price_at_b, config, moves):
     assert bool(found) is moves
 
 
+def test_what_room_is_worth_to_others_keeps_work_out_and_drives_none_away():
+    """B is dearer by GBP 2.40 in money; that room at A is worth 12 to others pays nobody for it."""
+    for scarce_site, price_at_b, moves in (("A", 51.0, False), ("A", 45.0, True), ("B", 45.0, False)):
+        view = booked(price={"A": 50, "B": price_at_b}, carbon=100)
+        scarcity = view.field.scarcity_gbp_mwh.copy()
+        scarcity[view.site({"A": A, "B": B}[scarce_site].id)] = 12.0
+        found = propose(replace(view, field=replace(view.field, scarcity_gbp_mwh=scarcity)))
+        assert bool(found) is moves
+
+
 @pytest.mark.parametrize("status", [S.DEFERRED_CARBON, S.DEFERRED_PRICE, S.DEFERRED_GRID_STRESS])
 def test_deferred_work_with_a_booking_is_looked_at_again(status):
     assert len(propose(booked(status=status, carbon={"A": 300.0, "B": 40.0}))) == 1
