@@ -259,23 +259,21 @@ def row(make, args, count, util, model, has_ramps, seed):
     )
     if args.warm and not has_ramps:
         warm_row(problem, plan, seed)
+    if args.improve:
+        solver_row("improved", problem, plan, lambda: fleet.improve(problem, plan))
     if args.exact is not None:
-        exact_row(problem, plan, args.exact)
+        solver_row("exact", problem, plan, lambda: fleet.solve_exactly(problem, plan, nodes=args.exact))
 
 
-def exact_row(problem, plan, nodes):
-    """Begin with the plan and solve the fleet by an integer programme; the bound is then that of HiGHS."""
-    from pylon.planning import fleet
-
-    found, wall, cpu = timed(lambda: fleet.solve_exactly(problem, plan, nodes=nodes))
+def solver_row(name, problem, plan, act):
+    """Begin with the plan and put the fleet to HiGHS; the bound is then the higher of the two."""
+    found, wall, cpu = timed(act)
     checked_cost(problem, found)
     free_gap = 100 * found.gap_gbp / (found.bound_gbp - found.forced_gbp)
     said = (
         f"GBP {plan.cost.total:.0f} to {found.cost.total:.0f}, bound {plan.bound_gbp:.0f} to {found.bound_gbp:.0f}"
     )
-    print(
-        f"{'exact':>34} {100 * found.gap:7.3f} {free_gap:7.3f} {'':20} {wall:7.2f} {cpu:7.2f}  {said}", flush=True
-    )
+    print(f"{name:>34} {100 * found.gap:7.3f} {free_gap:7.3f} {'':20} {wall:7.2f} {cpu:7.2f}  {said}", flush=True)
 
 
 def warm_row(problem, plan, seed):
@@ -312,6 +310,9 @@ def main() -> None:
         type=int,
         metavar="NODES",
         help="also solve each fleet exactly, with so many nodes; small ones only",
+    )
+    parser.add_argument(
+        "--improve", action="store_true", help="also go on to HiGHS, as plans of an operator's fleet do"
     )
     parser.add_argument(
         "--rebound", type=int, default=10_000, help="largest fleet whose bound NumPy works out again"

@@ -62,14 +62,12 @@ def work_out(document: Document, progress: Progress | None = None) -> dict[str, 
 
     Beside it stand `greedy`, the plan of a planner without prices, and `standing`, what comes of moving nothing
     that is booked and may stay, and placing the rest greedily; in both storage does its best around the work. The
-    plan is the cheapest of the three.
-    Figures are rounded once. Raises `DecisionError` for a plan that its own bound proves impossible.
+    plan is the cheapest of the three. Raises `DecisionError` for one that its own bound proves impossible.
     """
     problem, stores = problem_of(document), stores_of(document)
     unmoved, greedy = unmoved_of(problem, stores), around(problem, stores, fleet.greedy(problem))
     together = joint.plan_together(problem, stores, _start(document, problem), progress)
-    for other in (unmoved, greedy):
-        together = better(problem, stores, together, other)
+    together = better(problem, stores, better(problem, stores, together, unmoved), greedy)
     must_respect_bound(together)
     plan, prices = together.plan, together.prices
     return {
@@ -85,6 +83,7 @@ def work_out(document: Document, progress: Progress | None = None) -> dict[str, 
         "gap_gbp": _money(together.gap_gbp),
         "gap": _share(together.gap),
         "gap_of_choice": _share(together.gap_of_choice),
+        "is_bound_by_solver": together.is_bound_by_solver,
         "prices": {
             limit: {site["dc_id"]: runs(row) for site, row in zip(document["sites"], rows, strict=True)}
             for limit, rows in _rows_of(prices).items()

@@ -87,7 +87,8 @@ def plan_lines(plan: WholePlan) -> Iterator[str]:
         of_choice = (
             "" if plan.gap_of_choice is None else f", {_percent(plan.gap_of_choice)} of what it could change"
         )
-        yield f"So it is within {_percent(plan.gap)} of the best possible{of_choice}."
+        by_solver = " (by HiGHS)" if plan.result is not None and plan.result.is_bound_by_solver else ""
+        yield f"So it is within {_percent(plan.gap)} of the best possible{of_choice}{by_solver}."
     yield f"It leaves room for {plan.spare_mwh or 0:,.1f} MWh, and was worked out in {_seconds(plan)}."
     if plan.simulated:
         yield f"Rests on simulated {', '.join(plan.simulated)}."

@@ -47,11 +47,13 @@ class Together:
     bound_gbp: float
     """No plan of both within the limits costs less."""
     prices: Prices
-    """Those of the bound: `bound` works it out again from them."""
+    """Those of the bound: `bound` works it out again from them, unless it is the solver's."""
     rounds: int
     """How often the fleet was planned again for its batteries."""
     relaxed: tuple[str, ...]
     """Of `RELAXED`."""
+    is_bound_by_solver: bool = False
+    """Whether the bound is HiGHS's word, and higher than that of the prices."""
 
     @property
     def gap_gbp(self) -> float:

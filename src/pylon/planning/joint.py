@@ -40,6 +40,8 @@ STEP: Final = 0.5
 have no price that would call it back."""
 SETTLED: Final = 1e-4
 """Rounds end when batteries add less than this share of the bound to the gap of the fleet."""
+WORTH_SOLVING: Final = 1e-3
+"""Share of the bound: with a smaller gap, a small fleet is not put to HiGHS."""
 
 
 def plan_together(
@@ -53,7 +55,8 @@ def plan_together(
     """Return the best plan found of jobs and batteries, and its bound.
 
     The room of `problem` is what there is without these stores. `start`, `progress` and `is_quick` are as in
-    `fleet.plan`; the rounds are the stage "batteries". Raises `Invalid` for a store that does not fit the problem.
+    `fleet.plan`; the rounds are the stage "batteries". A fleet with a gap goes on to `fleet.improve`, the stage
+    "exactly", unless it `is_quick`. Raises `Invalid` for a store that does not fit the problem.
     """
     case = _read(problem, stores)
     power = np.zeros((len(stores), problem.sites.shape[1]))
@@ -75,7 +78,12 @@ def plan_together(
         found = _pair(case, power, plan)
         kept = found if found.cost_gbp < best.cost_gbp else best
         best = replace(kept, bound_gbp=best.bound_gbp, prices=best.prices, rounds=turn + 1)
-    return _with_bound(case, best, plan.prices, is_first=False) if limit else best
+    best = _with_bound(case, best, plan.prices, is_first=False) if limit else best
+    if is_quick or best.gap_gbp <= WORTH_SOLVING * abs(best.bound_gbp):
+        return best
+    if progress is not None:
+        progress("exactly", 0, 1)
+    return _improved(case, best)
 
 
 def bound(problem: FleetProblem, stores: Sequence[Store], prices: Prices) -> float:
@@ -153,6 +161,21 @@ def _pair(case: _Case, power_mw: Floats, plan: Plan) -> Together:
         rounds=0,
         relaxed=(*plan.relaxed, "charge") if is_led else plan.relaxed,
     )
+
+
+def _improved(case: _Case, best: Together) -> Together:
+    """Return the same with a small fleet's jobs in better places, and its bound where batteries leave it alone."""
+    shape = len(case.stores), case.room_mw.shape[1]
+    power = np.array([done.power_mw for done in best.dispatches]).reshape(shape)
+    # The bound of the plan is that of the room in which it was made.
+    plan = fleet.improve(case.beside(power), replace(best.plan, bound_gbp=-math.inf))
+    found = _pair(case, power, plan)
+    kept = found if found.cost_gbp < best.cost_gbp else best
+    kept = replace(kept, bound_gbp=best.bound_gbp, prices=best.prices, rounds=best.rounds)
+    bound_gbp = plan.bound_gbp - _worth(case, best.prices)
+    if any(store.site >= 0 for store in case.stores) or bound_gbp <= best.bound_gbp:
+        return kept
+    return replace(kept, bound_gbp=bound_gbp, relaxed=plan.relaxed, is_bound_by_solver=plan.is_bound_by_solver)
 
 
 def _answers(case: _Case, plan: Plan) -> Floats:

@@ -128,6 +128,9 @@ class PlanOutcome(BaseModel):
 
     cost: dict[str, float] = Field(description="By reason, in GBP")
     gap_gbp: float
+    is_bound_by_solver: bool = Field(
+        default=False, description="Whether the bound is HiGHS's word; else `prices` prove it"
+    )
     binding: list[BindingLimit] = Field(description="The dearest first")
     rejected: list[LeftOut]
     places: list[PlannedPlace]

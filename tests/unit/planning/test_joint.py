@@ -12,7 +12,7 @@ from pylon.planning.battery import dispatch
 from pylon.planning.fleet import FleetProblem, Places, Prices
 from pylon.planning.joint import RELAXED, Store, Together, bound, check, load_of, plan_together
 from tests.unit.planning.batteries import a_battery, a_store, directions, rows_of, scarce, solved, worth_of
-from tests.unit.planning.fleets import HOURS, options_of, random_problem
+from tests.unit.planning.fleets import HOURS, a_problem, options_of, random_problem
 
 
 def random_stores(problem: FleetProblem, seed: int) -> list[Store]:
@@ -160,6 +160,21 @@ def test_no_batteries_at_all_is_the_plan_of_the_fleet():
     assert (found.cost_gbp, found.bound_gbp) == (alone.cost.total, alone.bound_gbp)
     assert (found.gap, found.gap_of_choice) == (alone.gap, alone.gap_of_choice)
     assert check(problem, [], found) == ()
+
+
+def test_a_few_large_jobs_are_placed_as_well_as_can_be_and_the_bound_says_so_where_no_battery_is_beside_them():
+    """Two of 0.6 MW want a cheap half hour with room for 1, and prices would put a part of the second there."""
+    jobs = {"count": 2, "it_power_mw": 0.6, "value_gbp": 100.0}
+    problem = a_problem(sites=1, half_hours=1, room_mw=np.ones((1, 1)), jobs=jobs)
+    elsewhere = a_store(problem, site=-1)
+    for stores in ((), (elsewhere,)):
+        found = plan_together(problem, stores)
+        assert (found.is_bound_by_solver, found.relaxed) == (True, ())
+        assert found.gap_gbp == pytest.approx(0, abs=1e-4)
+        assert bound(problem, stores, found.prices) < found.bound_gbp - 1
+        assert not plan_together(problem, stores, is_quick=True).is_bound_by_solver
+    beside = plan_together(problem, [replace(elsewhere, site=0)])
+    assert not beside.is_bound_by_solver
 
 
 def test_where_fixed_work_takes_more_than_the_room_a_battery_may_not_charge():

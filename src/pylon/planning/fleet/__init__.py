@@ -22,7 +22,7 @@ from pylon.planning.field import Floats
 from pylon.planning.fleet._arrays import FALL, GPUS, POWER, RISE
 from pylon.planning.fleet._bound import ask
 from pylon.planning.fleet._check import Breach, check
-from pylon.planning.fleet._exact import solve_by_columns
+from pylon.planning.fleet._exact import MOST_CHOICES, Effort, choices_of, solve_by_columns, some, whole
 from pylon.planning.fleet._method import Solved, costs_of, place_greedily, solve
 from pylon.planning.fleet._pass import TERMS
 from pylon.planning.fleet._plan import RELAXED, Binding, Cost, Plan, Prices, Rejection
@@ -45,6 +45,7 @@ __all__ = [
     "bound",
     "check",
     "greedy",
+    "improve",
     "plan",
     "solve_exactly",
 ]
@@ -78,6 +79,19 @@ def greedy(problem: FleetProblem) -> Plan:
     return _plan_of(problem, reading, place_greedily(reading.fleet))
 
 
+def improve(problem: FleetProblem, plan: Plan) -> Plan:
+    """Return a plan that costs no more than `plan`, as far as some seconds of HiGHS go, half a minute at most.
+
+    The fewer and the larger the jobs, the further. The plan of a fleet too large for it is returned as it is, and
+    so is one that breaks a limit.
+    """
+    reading = read(problem, by_content=True)
+    is_small = 0 < choices_of(reading.fleet) <= MOST_CHOICES
+    if not is_small or check(problem, plan):
+        return plan
+    return _solve(problem, reading, plan, some(plan.cost.total, bound(problem, plan.prices)))
+
+
 def solve_exactly(problem: FleetProblem, plan: Plan, *, nodes: int = 20) -> Plan:
     """Return a plan of a small fleet that costs no more than `plan`, and the bound by HiGHS where that is higher.
 
@@ -85,19 +99,15 @@ def solve_exactly(problem: FleetProblem, plan: Plan, *, nodes: int = 20) -> Plan
     stay those of `plan`, and with them `bound(problem, plan.prices)`. Raises `Invalid` for a fleet too large for
     it, and for a plan that breaks a limit.
     """
-    breaches = check(problem, plan)
-    if breaches:
+    if breaches := check(problem, plan):
         raise Invalid(f"The plan to begin with breaks {breaches[0].limit}; give one that `check` finds nothing in.")
-    reading, prices = read(problem, by_content=True), _stacked(plan.prices, problem)
-    fleet, forced_gbp = reading.fleet, float(reading.forced.sum())
-    if not fleet.records.size:
-        return plan
-    priced_gbp = ask(fleet.records, fleet.cells, prices, fleet.floors)[0]
-    standing = standing_of(reading, plan.places)
-    solved = solve_by_columns(fleet, prices, max(priced_gbp, plan.bound_gbp - forced_gbp), standing, nodes)
-    found = _plan_of(problem, reading, solved)
-    is_by_solver = solved.bound_gbp > priced_gbp
-    return replace(found, is_bound_by_solver=is_by_solver, relaxed=() if is_by_solver else found.relaxed)
+    reading = read(problem, by_content=True)
+    if (choices := choices_of(reading.fleet)) > MOST_CHOICES:
+        raise Invalid(
+            f"The fleet may choose from {choices} half hours of jobs at sites; up to {MOST_CHOICES} are solved"
+            " exactly. Keep the plan as it is: with so many jobs its gap is small."
+        )
+    return _solve(problem, reading, plan, whole(nodes)) if reading.fleet.records.size else plan
 
 
 def bound(problem: FleetProblem, prices: Prices) -> float:
@@ -108,6 +118,16 @@ def bound(problem: FleetProblem, prices: Prices) -> float:
     reading, stacked = read(problem, by_content=True), _stacked(prices, problem)
     fleet = reading.fleet
     return ask(fleet.records, fleet.cells, stacked, fleet.floors)[0] + float(reading.forced.sum())
+
+
+def _solve(problem: FleetProblem, reading: Reading, plan: Plan, effort: Effort) -> Plan:
+    fleet, prices, forced_gbp = reading.fleet, _stacked(plan.prices, problem), float(reading.forced.sum())
+    priced_gbp = ask(fleet.records, fleet.cells, prices, fleet.floors)[0]
+    standing, bound_gbp = standing_of(reading, plan.places), max(priced_gbp, plan.bound_gbp - forced_gbp)
+    solved = solve_by_columns(fleet, prices, bound_gbp, standing, effort)
+    found = _plan_of(problem, reading, solved)
+    is_by_solver = solved.bound_gbp > priced_gbp
+    return replace(found, is_bound_by_solver=is_by_solver, relaxed=() if is_by_solver else found.relaxed)
 
 
 def _say_nothing(stage: str, done: int, of: int) -> None:

@@ -1,9 +1,9 @@
 """A small fleet by an integer programme: a plan made cheaper, and a bound that HiGHS gives.
 
 First the jobs of a few sites at a time choose anew, with those that do not run, among what is near the best at the
-prices, while the others stay. Then all choose together, first among what is near, then among all that could be
-better; the bound is of that. The same problem gives the same bytes: one thread, a fixed seed, and limits of work,
-never of time.
+prices, while the others stay. Then all choose together, with more effort first among what is near, then among all
+that could be better; the bound is of that. The same problem gives the same bytes: one thread, a fixed seed, and
+limits of work, never of time.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pylon.errors import Invalid
 from pylon.planning.field import Floats
 from pylon.planning.fleet._arrays import Standing, copy_of, total_of
 from pylon.planning.fleet._columns import UNDONE, Columns, columns_of, place_by, values_of
@@ -21,13 +20,12 @@ from pylon.planning.fleet._pass import weigh
 from pylon.planning.fleet._problem import Flags
 from pylon.planning.fleet._repair import over_limits
 
-__all__ = ["MOST_CHOICES", "solve_by_columns"]
+__all__ = ["MOST_CHOICES", "Effort", "choices_of", "solve_by_columns", "some", "whole"]
 
 MOST_CHOICES: Final = 100_000
 """Half hours of all jobs at all sites that they may run at."""
 TOLERANCE: Final = 1e-6  # MW and GPUs beyond a limit, as in the check of a plan; GBP that are no gain
-ROUNDS: Final = ((4, 30, 0.03, 20), (MOST_CHOICES, MOST_CHOICES, 0.3, 1))
-"""Sites at a time and about so many jobs, at most; how near the best, in costs of an average job; nodes."""
+LARGE_GAP: Final = 0.05  # of the bound
 STRIDE: Final = 5  # from the sites of one turn to those of the next
 OPTIONS: Final = {
     "output_flag": False,
@@ -39,6 +37,32 @@ OPTIONS: Final = {
 }
 
 
+class Effort(NamedTuple):
+    """How much is asked of HiGHS."""
+
+    rounds: tuple[tuple[int, int, float, int], ...]
+    """Sites at a time and about so many jobs, at most; how near the best, in costs of an average job; nodes."""
+    most_at_a_time: int
+    """Columns; a turn of the rounds with more is left out."""
+    nodes: int
+    """Of the search for all jobs together among all that is left."""
+    most_columns: int
+    """With more left, there is no such search."""
+
+
+def whole(nodes: int) -> Effort:
+    """Return what a fleet of 100 jobs is worth once: half a minute or so."""
+    rounds = (4, 30, 0.03, 20), (MOST_CHOICES, MOST_CHOICES, 0.3, 1)
+    return Effort(rounds, MOST_CHOICES, nodes, MOST_CHOICES)
+
+
+def some(cost_gbp: float, bound_gbp: float) -> Effort:
+    """Return what a plan with such a gap is worth: some seconds, or half a minute where it is large."""
+    if cost_gbp - bound_gbp < LARGE_GAP * abs(bound_gbp):
+        return Effort(((4, 10, 0.03, 1),), 1500, 20, 1500)
+    return Effort(((4, 30, 0.03, 20), (2, 15, 1.0, 1), (4, 30, 0.3, 1)), 2500, 20, 3000)
+
+
 class Answer(NamedTuple):
     """What HiGHS says of some columns."""
 
@@ -46,39 +70,34 @@ class Answer(NamedTuple):
     bound_gbp: float
 
 
-def solve_by_columns(fleet: Fleet, prices: Floats, bound_gbp: float, standing: Standing, nodes: int) -> Solved:
-    """Return the best standing found, none worse than this, and the higher of this bound and that of HiGHS.
+def choices_of(fleet: Fleet) -> int:
+    """Return how many half hours of jobs at sites there are to choose from."""
+    records = fleet.records
+    windows = np.maximum(records["end"] - records["first"], 0)
+    return int((windows * np.isfinite(fleet.floors.gbp).sum(axis=1)).sum())
 
-    Raises `Invalid` where there is too much to choose from.
-    """
-    _refuse_large(fleet)
-    best, gbp = _by_parts(fleet, prices, bound_gbp, standing)
+
+def solve_by_columns(fleet: Fleet, prices: Floats, bound_gbp: float, standing: Standing, effort: Effort) -> Solved:
+    """Return the best standing found, none worse than this, and the higher of this bound and that of HiGHS."""
+    best, gbp = _by_parts(fleet, prices, bound_gbp, standing, effort)
     if gbp - bound_gbp > TOLERANCE:
         columns = columns_of(fleet, prices, best, gbp)
-        everyone = np.ones(best.site.size, np.bool_)
-        answer = _ask(columns, values_of(columns, fleet, best), everyone, nodes)
-        best, gbp = _better(fleet, columns, answer, best, gbp)
-        # What has no column costs no less than the plan at hand.
-        bound_gbp = max(bound_gbp, min(answer.bound_gbp + total_of(fleet.records["value"]), gbp))
+        if columns.gbp.size <= effort.most_columns:
+            everyone = np.ones(best.site.size, np.bool_)
+            answer = _ask(columns, values_of(columns, fleet, best), everyone, effort.nodes)
+            best, gbp = _better(fleet, columns, answer, best, gbp)
+            # What has no column costs no less than the plan at hand.
+            bound_gbp = max(bound_gbp, min(answer.bound_gbp + total_of(fleet.records["value"]), gbp))
     return Solved(best, prices, bound_gbp)
 
 
-def _refuse_large(fleet: Fleet) -> None:
-    records = fleet.records
-    windows = np.maximum(records["end"] - records["first"], 0)
-    choices = int((windows * np.isfinite(fleet.floors.gbp).sum(axis=1)).sum())
-    if choices > MOST_CHOICES:
-        raise Invalid(
-            f"The fleet may choose from {choices} half hours of jobs at sites; up to {MOST_CHOICES} are solved"
-            " exactly. Keep the plan as it is: with so many jobs its gap is small."
-        )
-
-
-def _by_parts(fleet: Fleet, prices: Floats, bound_gbp: float, standing: Standing) -> tuple[Standing, float]:
-    """Return a standing no worse than this, and its cost: jobs choose anew, of a few sites at a time, then all."""
+def _by_parts(
+    fleet: Fleet, prices: Floats, bound_gbp: float, standing: Standing, effort: Effort
+) -> tuple[Standing, float]:
+    """Return a standing no worse than this, and its cost: jobs choose anew, of a few sites at a time."""
     best, gbp, sites = copy_of(standing), total_of(costs_of(fleet, standing)), fleet.cells.pue.size
     average = total_of(fleet.floors.gbp.min(axis=1)) / max(1, fleet.records.size)
-    for most_sites, most_jobs, near, nodes in ROUNDS:
+    for most_sites, most_jobs, near, nodes in effort.rounds:
         together = max(1, min(most_sites, sites * most_jobs // max(1, best.site.size)))
         columns = columns_of(fleet, prices, best, min(bound_gbp + near * abs(average), gbp))
         for turn in range(sites if together < sites else 1):
@@ -86,8 +105,9 @@ def _by_parts(fleet: Fleet, prices: Floats, bound_gbp: float, standing: Standing
                 break
             chosen = (turn * STRIDE + np.arange(together) * (1 + turn % 3)) % sites
             is_free = (best.site < 0) | np.isin(best.site, chosen)
-            answer = _ask(columns, values_of(columns, fleet, best), is_free, nodes)
-            best, gbp = _better(fleet, columns, answer, best, gbp)
+            if is_free[columns.job].sum() <= effort.most_at_a_time:
+                answer = _ask(columns, values_of(columns, fleet, best), is_free, nodes)
+                best, gbp = _better(fleet, columns, answer, best, gbp)
     return best, gbp
 
 

@@ -86,6 +86,53 @@ def test_it_begins_with_the_plan_and_never_ends_with_a_worse_one() -> None:
         assert {one.job for one in found.rejected} == set(np.flatnonzero(found.places.site < 0).tolist())
 
 
+@pytest.mark.parametrize("has_ramps", [False, True])
+def test_a_plan_is_improved_as_far_as_little_effort_goes(has_ramps: bool) -> None:
+    better = 0
+    for seed in range(4):
+        problem = crowded(seed, has_ramps=has_ramps)
+        plan = fleet.greedy(problem)
+        found = fleet.improve(problem, plan)
+        assert fleet.check(problem, found) == ()
+        assert plan.bound_gbp - NEAR <= found.bound_gbp <= found.cost.total + NEAR
+        better += found.cost.total < plan.cost.total - 1
+    assert better
+
+
+def test_it_is_asked_about_no_more_than_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = crowded(0)
+    plan, asked = fleet.greedy(problem), []
+    ask = _exact._ask
+
+    def seen(columns, values, is_free, nodes):
+        asked.append(int(is_free[columns.job].sum()))
+        return ask(columns, values, is_free, nodes)
+
+    monkeypatch.setattr(_exact, "_ask", seen)
+    for most in (10_000, 60, 0):
+        asked.clear()
+        monkeypatch.setattr(
+            "pylon.planning.fleet.some", lambda *_, most=most: _exact.Effort(((1, 1, 0.3, 1),), most, 1, most)
+        )
+        found = fleet.improve(problem, plan)
+        assert max(asked, default=0) <= most
+        assert bool(asked) is (most > 0)
+    assert (found.places.site.tolist(), found.cost) == (plan.places.site.tolist(), plan.cost)
+
+
+def test_a_plan_that_breaks_a_limit_or_is_of_a_large_fleet_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    problem = crowded(1)
+    plan = fleet.greedy(problem)
+    less = dataclasses.replace(problem.sites, room_mw=problem.sites.room_mw * 0.5)
+    broken = dataclasses.replace(problem, sites=less)
+    assert fleet.check(broken, plan) != ()
+    assert fleet.improve(broken, plan) is plan
+    monkeypatch.setattr("pylon.planning.fleet.MOST_CHOICES", 10)
+    assert fleet.improve(problem, plan) is plan
+
+
 def test_a_bound_by_a_solver_relaxes_nothing_and_one_by_prices_says_what() -> None:
     # Two jobs of 0.6 MW in room for 1: the prices fill what is left with a part of the second.
     jobs = {"count": 2, "it_power_mw": 0.6, "value_gbp": 100.0}
