@@ -71,8 +71,9 @@ $(VENV)/.server: requirements/server.txt pyproject.toml | $(VENV)/bin/pip
 	@echo "Installing Pylon and what it needs into $(VENV) (a minute or so, once)"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/server.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
-	@echo "Compiling the planner for this machine (some seconds, once)"
-	@$(BIN)/python -c "from pylon.planning import arrival; arrival.warm()"
+	@echo "Compiling the planners for this machine (half a minute, once)"
+	@$(BIN)/python -m pylon.services._plan_worker </dev/null & \
+	    $(BIN)/python -c "from pylon.planning import arrival; arrival.warm()"; wait
 	@touch $@
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip

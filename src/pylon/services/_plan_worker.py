@@ -12,7 +12,11 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Final
+from typing import IO, TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from pylon.planning.fleet import FleetProblem
+    from pylon.planning.joint import Store
 
 __all__ = ["PlanFailed", "PlanWorker", "WorkerDied"]
 
@@ -149,6 +153,14 @@ def main() -> None:
 
 def _warm() -> None:
     """Plan a small fleet, so that the planner's machine code is made, or loaded, while nobody waits for it."""
+    from pylon.planning import fleet, joint
+
+    problem = _small_fleet()
+    joint.plan_together(problem, [_small_store()])
+    fleet.greedy(problem)
+
+
+def _small_fleet() -> FleetProblem:
     import numpy as np
 
     from pylon.planning import fleet
@@ -181,11 +193,29 @@ def _warm() -> None:
         base_mw=flat,
         ramp_mw=flat[0, :1],
     )
-    problem = fleet.FleetProblem(
+    return fleet.FleetProblem(
         sites=sites, jobs=jobs, weights=Weights(carbon_price_gbp_t=1.0, stress_price_gbp_mwh=1.0)
     )
-    fleet.plan(problem)
-    fleet.greedy(problem)
+
+
+def _small_store() -> Store:
+    import numpy as np
+
+    from pylon.planning.battery import Battery
+    from pylon.planning.joint import Store
+
+    battery = Battery(
+        capacity_mwh=2.0,
+        min_mwh=0.0,
+        max_mwh=2.0,
+        charge_mwh=1.0,
+        end_mwh=1.0,
+        max_charge_mw=1.0,
+        max_discharge_mw=1.0,
+        efficiency=0.9,
+        wear_gbp_mwh=0.0,
+    )
+    return Store(battery=battery, field_gbp_mwh=np.ones(4), hours=np.full(4, 0.5), site=0)
 
 
 def _answer(line: bytes, said: IO[bytes]) -> None:
