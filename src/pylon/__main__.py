@@ -19,7 +19,8 @@ def main() -> None:
             'Install the rest with: pip install "pylon-deg[server]"'
         )
     except KeyboardInterrupt:
-        sys.exit(0)
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)
     run()
 
 

@@ -150,7 +150,7 @@ class NotFound(RequestError):
 
 
 class Conflict(RequestError):
-    """The request conflicts with what is stored."""
+    """The request conflicts with how things are now."""
 
     code = "conflict"
     status = 409

@@ -198,7 +198,7 @@ def test_a_day_in_the_life_of_a_fleet(world: World, http: httpx2.Client) -> None
         ('{"job_id": "x", "duration_mins": Infinity}', "no JSON number"),
         ('{"job_id": "x", "duration_mins": 1e999999}', "duration_mins: must be from 1 to 10,080 min"),
         ('{"job_id": "x", "duration_mins": ' + "9" * 4000 + "}", "duration_mins: must be from 1 to 10,080 min"),
-        ('{"job_id": "x", "duration_mins": ' + "9" * 5000 + "}", "not a JSON document"),
+        ('{"job_id": "x", "duration_mins": ' + "9" * 5000 + "}", f"the number {'9' * 30}..., which is"),
         ('{"job_id": "x", "power_kw": -1e-400}', "workload_type: is required"),
         ('{"job_id": "\\u0000"}', "job_id: must be text without control characters"),
         ('{"job_id": "\\ud800"}', "job_id: "),

@@ -86,6 +86,31 @@ def test_the_same_key_is_the_same_plan(made: dict[str, Any], http: httpx2.Client
     assert (again.json()["id"], again.json()["status"]) == (made["id"], "SUCCEEDED")
 
 
+@pytest.mark.parametrize("body", ["", "{}"])
+def test_a_body_that_says_nothing_is_none(made: dict[str, Any], http: httpx2.Client, body: str) -> None:
+    headers = {"Idempotency-Key": "first", "content-type": "application/json"}
+    answer = http.post(PATH, content=body, headers=headers)
+    assert (answer.status_code, answer.json()["id"]) == (202, made["id"])
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ('{"workloads": []}', "A plan takes no parameters, but was given 'workloads'. Send {}, or no body."),
+        ("[]", "A plan takes no parameters. Send {}, or no body."),
+        ("null", "A plan takes no parameters. Send {}, or no body."),
+        ("{", "The body is not a JSON document"),
+        (b"\xff", "The body is not a JSON document"),
+    ],
+)
+def test_a_body_that_would_have_no_effect_is_refused(http: httpx2.Client, body: str | bytes, why: str) -> None:
+    before = http.get(PATH).json()
+    answer = http.post(PATH, content=body, headers={"content-type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert why in answer.json()["detail"]
+    assert http.get(PATH).json() == before
+
+
 def test_plans_are_listed_newest_first_in_pages(made: dict[str, Any], http: httpx2.Client) -> None:
     second = ended(http, http.post(PATH).headers["location"])
     page = http.get(PATH, params={"limit": 1}).json()

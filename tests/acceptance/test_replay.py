@@ -103,6 +103,7 @@ def test_what_was_rewritten_is_told_and_the_command_fails(world: World, http: ht
 
 
 def test_it_wants_to_know_what(world: World) -> None:
-    ended = replayed(world, "--all", "--last", "2")
-    assert ended.code == 2
-    assert "Say what to make again" in ended.said
+    for words in ((), ("--all", "--last", "2"), ("--all", "D-000001")):
+        ended = replayed(world, *words)
+        assert ended.code == 2
+        assert "Say what to make again, in one way:" in ended.said

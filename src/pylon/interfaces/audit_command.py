@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pylon.errors import Invalid
+from pylon.interfaces.options import whole_number
 
 if TYPE_CHECKING:
     from pylon.services.publish_heads import Heads
@@ -37,7 +38,7 @@ _ExportFile = Annotated[
     Path | None, typer.Option("--export", help="Check this exported file; no database is asked.")
 ]
 _Out = Annotated[Path | None, typer.Option("--out", help="File to write; the terminal if not given.")]
-_From = Annotated[int, typer.Option("--from", min=1, metavar="SEQ", help="Number of the first decision.")]
+_From = Annotated[int, whole_number("--from", least=1, says="Number of the first decision.")]
 _WithChecker = Annotated[
     bool, typer.Option("--with-checker", help="Write check_export.py beside it, which checks it without Pylon.")
 ]
@@ -48,7 +49,7 @@ _Names = Annotated[
     ),
 ]
 _All = Annotated[bool, typer.Option("--all", help="Every decision, and every plan that came to a result.")]
-_Last = Annotated[int | None, typer.Option("--last", min=1, metavar="N", help="The last N of each.")]
+_Last = Annotated[int | None, whole_number("--last", least=1, most=1_000_000_000, says="The last N of each.")]
 
 
 def add_audit(app: typer.Typer, settings: Callable[[], Settings]) -> None:
@@ -96,7 +97,9 @@ def _replay(settings: Settings, named: Sequence[str], last: int | None, *, every
     from pylon.services import replay
 
     if sum((bool(named), everything, last is not None)) != 1:
-        raise Invalid("Say what to make again: names such as D-000012 or P-000003, or --last N, or --all.")
+        raise Invalid(
+            "Say what to make again, in one way: names such as D-000012 and P-000003, or --last N, or --all."
+        )
     found: list[Replayed] = []
     with runtime.opened(settings, may_create=False) as here, _told("made again") as progress:
         names = named or replay.names(here.database, here.operator_id, last=last)

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from pylon.errors import Invalid
 from pylon.interfaces.days import day
+from pylon.interfaces.options import whole_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,8 +33,8 @@ _From = Annotated[
 ]
 _To = Annotated[str | None, typer.Option("--to", metavar="DAY", help="End, excluded; or the last there is.")]
 _Workloads = Annotated[float, typer.Option("--workloads", help="How many simulated workloads arrive a week.")]
-_Seed = Annotated[int, typer.Option("--seed", min=0, help="Of everything simulated: the same gives the same.")]
-_Workers = Annotated[int, typer.Option("--workers", min=1, help="Processes; weeks are made side by side.")]
+_Seed = Annotated[int, whole_number("--seed", least=0, says="Of everything simulated: the same gives the same.")]
+_Workers = Annotated[int, whole_number("--workers", least=1, says="Processes; weeks are made side by side.")]
 _Picture = Annotated[
     Path | None, typer.Option("--picture", help="Draw carbon, price and load into this file, .svg or .png.")
 ]

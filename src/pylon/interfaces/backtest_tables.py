@@ -37,7 +37,7 @@ def backtest_table(found: Backtest) -> Table:
     tallies = found.tallies
     jobs = tallies[Policy.RUN_NOW].workloads
     days = f"{_day(found.starts_at)} up to {_day(found.ends_at)}"
-    table = new_table(f"Back-test {days}: {jobs:,} workloads, {found.weeks[0].sites} sites, SIMULATED")
+    table = new_table(f"Back-test {days}: {_count(jobs, 'workload')}, {found.weeks[0].sites} sites, SIMULATED")
     table.add_column("", no_wrap=True)
     for policy in tallies:
         table.add_column(policy.value, justify="right", no_wrap=True)
@@ -56,7 +56,8 @@ def backtest_notes(found: Backtest) -> Iterator[str]:
         f"{errors.last_alike:.2f}); earlier ones are drawn alike, {errors.news_sd_gco2_kwh:.1f} g a half hour."
     )
     if found.by_mix:
-        yield f"In {found.by_mix:,} half hours no carbon was published that is right: that of the mix stands in."
+        mixed = _count(found.by_mix, "half hour")
+        yield f"In {mixed} no carbon was published that is right: that of the mix stands in."
     yield (
         "CO2 saved and paid less are against running the same workloads at once. Saved, GBP, is of all that is "
         "weighed: energy, carbon, stress, moving, waiting and the value of what does not run; signed, at what came."
@@ -65,12 +66,13 @@ def backtest_notes(found: Backtest) -> Iterator[str]:
     if perfect.mean_gap is not None:
         yield (
             f"The plan with perfect foresight is proven to within {perfect.mean_gap:.2%} of the best possible "
-            f"(mean of {perfect.plans} weeks; worst {perfect.worst_gap:.2%})."
+            f"(mean of {_count(perfect.plans, 'week')}; worst {perfect.worst_gap:.2%})."
         )
     if aside := sum(week.set_aside for week in found.weeks):
-        yield f"{aside:,} more workloads are not counted: by what came, their own limits left them nothing."
+        yield f"Not counted, because by what came their own limits left nothing: {_count(aside, 'workload')}."
     over = tallies[Policy.RUN_NOW].broken
-    yield f"Running at once broke limits {over:,} times: the baseline could not have been run as it is."
+    if over:
+        yield f"Running at once broke limits {_count(over, 'time')}: the baseline could not have been run as it is."
 
 
 def document(found: Backtest) -> dict[str, Any]:
@@ -129,6 +131,10 @@ def _cells(found: Backtest, policy: Policy, tally: Tally) -> list[str]:
         "" if tally.mean_gap is None else f"{max(tally.mean_gap, 0):.3%}",
         "" if tally.mean_gap is None else f"{tally.worst_gap:.2%}",
     ]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
 def _less(now: float, before: float) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -48,24 +50,25 @@ db = typer.Typer(help="The database: migrate it, look at it, stop it, delete it.
 app.add_typer(db, name="db")
 
 _INTERRUPTED = 130
-"""What Typer makes of Ctrl-C, after every block has been left in order."""
+"""The exit code after Ctrl-C: Typer ends with it when every block has been left in order."""
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
 def main(words: list[str] | None = None) -> None:
-    """Run the command line (or `words`); an error of ours is one clear message, and Ctrl-C is no error."""
+    """Run the command line (or `words`); an error of ours is one clear message, and so is Ctrl-C."""
     try:
         app(words, standalone_mode=True)
     except PylonError as error:
         err.print(f"[red bold]{escape(error.title)}[/]\n{escape(error.detail)}")
         sys.exit(2 if isinstance(error, Invalid) else 1)
     except KeyboardInterrupt:
-        _stopped()
+        err.print("Stopped.")
+        sys.exit(_INTERRUPTED)
     except SystemExit as end:
         if end.code == _INTERRUPTED:
-            _stopped()
+            err.print("Stopped.")
         raise
 
 
@@ -86,6 +89,7 @@ def up() -> None:
         if report:
             first_run.decide(here, report, _say)
         _serve(here, listener)
+    err.print("Stopped.")
 
 
 @app.command()
@@ -98,6 +102,7 @@ def serve() -> None:
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
         serving.warm_up()
         _serve(here, listener)
+    err.print("Stopped.")
 
 
 @app.command()
@@ -268,6 +273,8 @@ def psql(
         words, environment = psql_command(way_in, command)
         if command is None:
             out.print("Row security holds for the owner too: docs/how-to/enter-your-own-fleet.md says how to act.")
+        # Ctrl-C ends a statement of psql's, not the session.
+        signal.signal(signal.SIGINT, lambda _signal, _frame: None)
         # A child, not exec: the embedded server runs while this process holds it.
         raise typer.Exit(subprocess.call(words, env={**os.environ, **environment}))
 
@@ -297,16 +304,14 @@ def reset(
     out.print("Deleted. `pylon up` makes a new one." if existed else "There was none.")
 
 
-def _stopped() -> NoReturn:
-    err.print("Stopped.")
-    sys.exit(0)
-
-
 def _serve(here: Runtime, listener: socket) -> None:
     from pylon.interfaces import serving
 
     serving.configure_logging()
-    serving.serve(here, listener, lambda address: out.print(f"[bold]Serving {address}[/]  (docs: {address}/docs)"))
+    with suppress(KeyboardInterrupt):  # the ordinary end of serving
+        serving.serve(
+            here, listener, lambda address: out.print(f"[bold]Serving {address}[/]  (docs: {address}/docs)")
+        )
 
 
 def _status(here: Runtime) -> Status:

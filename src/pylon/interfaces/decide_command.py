@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pylon.interfaces.options import whole_number
+
 if TYPE_CHECKING:
     from pylon.services.run_agents import Round
     from pylon.settings import Settings
@@ -20,7 +22,7 @@ __all__ = ["add_decide", "print_round"]
 
 out = Console(highlight=False)
 
-_Limit = Annotated[int, typer.Option("--limit", min=0, metavar="N", help="Show this many of the decisions.")]
+_Limit = Annotated[int, whole_number("--limit", least=0, says="Show this many of the decisions.")]
 
 
 def add_decide(app: typer.Typer, settings: Callable[[], Settings], say: Callable[[str, str], None]) -> None:

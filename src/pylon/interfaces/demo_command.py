@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from pylon.interfaces.options import number, whole_number
+
 if TYPE_CHECKING:
     from pylon.interfaces.demo import DrivenClock, Step
     from pylon.interfaces.runtime import Runtime
@@ -28,9 +30,11 @@ _WIDE = 110
 
 _KG_PER_TONNE = 1000
 
-_Hours = Annotated[int, typer.Option("--hours", min=1, max=168, help="How many hours, up to now.")]
+_Hours = Annotated[int, whole_number("--hours", least=1, most=168, says="How many hours, up to now.")]
 _Fast = Annotated[bool, typer.Option("--fast", help="As fast as this machine can.")]
-_Pace = Annotated[float, typer.Option("--pace", min=0, help="Seconds that one simulated hour takes at least.")]
+_Pace = Annotated[
+    float, number("--pace", least=0, most=3600, says="Seconds that one simulated hour takes at least.")
+]
 
 
 def add_demo(app: typer.Typer, settings: Callable[[], Settings]) -> None:

@@ -29,6 +29,7 @@ _OBJECT = f"{_OBJECTS}/{{id:uuid}}"  # or `search` would be an id
 _NO_OBJECT = f"{_OBJECTS}/{{id}}"
 _QUESTIONS = ("search", "aggregate")
 _LONGEST_ID = 60
+_LONGEST_NUMBER = 30
 _LINK_PARAMETERS = ("direction", "type")
 
 
@@ -172,11 +173,15 @@ def document(body: bytes) -> object:
     """
     try:
         return json.loads(
-            body.decode(), object_pairs_hook=_object, parse_float=Decimal, parse_constant=_no_such_number
+            body.decode(),
+            object_pairs_hook=_object,
+            parse_int=lambda text: _number(int, text),
+            parse_float=lambda text: _number(Decimal, text),
+            parse_constant=_no_such_number,
         )
     except RecursionError:
         raise Invalid("The body is nested too deeply to be read.") from None
-    except (ValueError, ArithmeticError) as error:  # not UTF-8, not JSON, or a number too long to be one
+    except ValueError as error:  # not UTF-8, or not JSON
         raise Invalid(f"The body is not a JSON document: {error}.") from None
 
 
@@ -187,6 +192,14 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
             raise Invalid(f"The body names {name[:60]!r} twice in one object. Name each member once.")
         found[name] = value
     return found
+
+
+def _number(kind: Callable[[str], int | Decimal], text: str) -> int | Decimal:
+    try:
+        return kind(text)
+    except (ValueError, ArithmeticError):  # thousands of digits, or of an exponent
+        shown = text if len(text) <= _LONGEST_NUMBER else f"{text[:_LONGEST_NUMBER]}..."
+        raise Invalid(f"The body holds the number {shown}, which is beyond what any value here can be.") from None
 
 
 def _no_such_number(word: str) -> Any:

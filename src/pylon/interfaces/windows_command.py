@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from pylon.interfaces.instants import of_option
+from pylon.interfaces.options import number, whole_number
 
 if TYPE_CHECKING:
     from pylon.services.find_windows import RegionWindows, WeighedWindow, WindowList
@@ -24,15 +25,17 @@ __all__ = ["add_windows_command", "windows_notes", "windows_table"]
 out = Console(highlight=False)
 
 _Hours = Annotated[
-    float, typer.Option("--hours", min=0.25, max=47, help="How long the job runs: 1.5 is an hour and a half.")
+    float, number("--hours", least=0.25, most=47, says="How long the job runs: 1.5 is an hour and a half.")
 ]
 _By = Annotated[
-    str | None, typer.Option("--by", metavar="TIME", help="When it must be done, e.g. 2026-11-23T08:00 (UTC).")
+    str | None, typer.Option("--by", metavar="TIME", help="When it must be done, e.g. 2026-11-23T08:00Z.")
 ]
 _Region = Annotated[
-    int | None, typer.Option("--region", min=1, max=14, help="Number of one region; every region if not given.")
+    int | None, whole_number("--region", least=1, most=14, says="Number of one region; every region if not given.")
 ]
-_Top = Annotated[int, typer.Option("--top", min=1, max=10, help="How many windows of each kind, the best first.")]
+_Top = Annotated[
+    int, whole_number("--top", least=1, most=10, says="How many windows of each kind, the best first.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print what the API gives, with the cost of 1 MWh by reason.")]
 
 

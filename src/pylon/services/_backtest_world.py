@@ -146,8 +146,8 @@ def make_world(
     if unknown := int(np.isnan(carbon).sum()):
         at = starts[int(np.flatnonzero(np.isnan(carbon))[0])]
         raise Invalid(
-            f"The record lacks the national carbon of {unknown} half hours, the first at {at:%Y-%m-%d %H:%M} UTC. "
-            "Choose other days, or add a file that has it."
+            f"The record lacks national carbon. Half hours without: {unknown}, the first at {at:%Y-%m-%d %H:%M} "
+            "UTC. Choose other days, or add a file that has it."
         )
     given, demand_forecast_mw = vintages(record, carbon, errors, seed)
     sites, numbers = _sites(seed)

@@ -20,7 +20,7 @@ from typing import Final
 
 from pylon.agents.carbon_optimizer import Optimizing
 from pylon.errors import Invalid
-from pylon.ontology.calendar import HALF_HOUR
+from pylon.ontology.calendar import HALF_HOUR, LONDON, midnight
 from pylon.planning.field import Floats
 from pylon.services import _backtest_policies as policies
 from pylon.services._backtest_account import Tally, load_mw, tally
@@ -181,21 +181,42 @@ class _Part:
 
 
 def _check(record: Record, start: datetime, end: datetime, per_week: float, workers: int) -> None:
-    if not start < end:
-        raise Invalid(
-            f"The stretch from {start:%Y-%m-%d} to {end:%Y-%m-%d} has no half hours; its end is excluded."
-        )
-    if start < record.starts_at or end > record.ends_at:
-        raise Invalid(
-            f"The record is from {record.starts_at:%Y-%m-%d %H:%M} to {record.ends_at:%Y-%m-%d %H:%M} UTC. Choose "
-            f"a stretch within it, not {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M}."
-        )
+    _check_days(record, start, end)
     if not 0 < per_week <= MOST_PER_WEEK:
         raise Invalid(
             f"{per_week:g} workloads a week cannot be simulated; it is more than 0, up to {MOST_PER_WEEK:,}."
         )
     if workers < 1:
         raise Invalid(f"{workers} processes cannot work; it is 1 or more.")
+
+
+def _check_days(record: Record, start: datetime, end: datetime) -> None:
+    """Refuse, in London days as they were given, a stretch that is not in the record or has no half hours."""
+    outside = [] if record.starts_at <= start < record.ends_at else [_day(start)]
+    outside += [] if record.starts_at <= end <= record.ends_at else [_day(end)]
+    if outside:
+        raise Invalid(
+            f"The record holds {_whole_days(record)}, and not {' or '.join(outside)}. Choose a first day "
+            "that it holds, and an end, which is excluded, no later than the day after its last."
+        )
+    if not start < end:
+        raise Invalid(
+            f"The stretch from {_day(start)} up to {_day(end)} has no half hours; its end is excluded. The record "
+            f"holds {_whole_days(record)}."
+        )
+
+
+def _whole_days(record: Record) -> str:
+    """Return the first and the last London day of which every half hour is in the record."""
+    first, last = (at.astimezone(LONDON).date() for at in (record.starts_at, record.ends_at))
+    if midnight(first) < record.starts_at:
+        first += timedelta(days=1)
+    last -= timedelta(days=1)
+    return f"the London days {first} to {last}" if first <= last else "no whole London day"
+
+
+def _day(at: datetime) -> str:
+    return f"{at.astimezone(LONDON):%Y-%m-%d}"
 
 
 def _weeks(start: datetime, end: datetime) -> Iterator[Days]:

@@ -133,7 +133,7 @@ def replay(database: Database, operator_id: UUID, name: str, work_out: WorkOut =
     if plan is None:
         raise NotFound(
             f"You have no decision and no plan {name[:60]!r}. `GET /api/v1/decisions` and `GET /api/v1/plans` list "
-            "yours, newest first."
+            "yours, newest first; `pylon audit export` writes out every decision."
         )
     return _plan(plan, work_out)
 
@@ -243,7 +243,7 @@ def _plan(row: Mapping[str, Any], work_out: WorkOut) -> Replayed:
     if row["status"] != PlanStatus.SUCCEEDED:
         raise Conflict(
             f"The plan {row['plan_id']} is {row['status']}: it came to no result that could be compared. "
-            "`GET /api/v1/plans` lists those that SUCCEEDED."
+            "`pylon audit replay --all` takes those that SUCCEEDED; `GET /api/v1/plans` lists them."
         )
     stored = _Stored(
         name=row["plan_id"],

@@ -152,7 +152,9 @@ def report(
     """
     last = now.astimezone(LONDON).date() + timedelta(days=1) if end is None else end
     first = last - timedelta(days=_LAST_DAYS) if start is None else start
-    if not 0 < (last - first).days <= _MOST_DAYS:
+    if not first < last:
+        raise Invalid(f"The stretch from {first} up to {last} has no day; its end is excluded. Choose a later end.")
+    if (last - first).days > _MOST_DAYS:
         raise Invalid(
             f"From {first} to {last} there are {(last - first).days} days. Valid: 1 to {_MOST_DAYS}; the end is "
             "the day after the last."

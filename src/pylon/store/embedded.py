@@ -206,7 +206,7 @@ def destroy(home: Path, *, force: bool = False, timeout_s: float = 60.0) -> bool
             alone = _sole_use(layout)
             if alone is None and not force:
                 raise Conflict(
-                    f"The database in {layout.data} is in use by a process. Stop that one first, or force it."
+                    f"{layout.data} is in use. Stop what uses it, or: PYLON_HOME={home} pylon db reset --force"
                 )
             try:
                 _stop(layout, deadline_s)

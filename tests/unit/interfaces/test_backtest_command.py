@@ -35,6 +35,7 @@ def test_the_table_has_every_policy_and_says_what_is_simulated(folder: Path) -> 
     for words in ("run now", "greedy", "Pylon", "perfect foresight", "SIMULATED", "Back-test 2023-03-07"):
         assert words in result.output
     assert "SIMULATED: prices, regional carbon, forecasts by lead, sites, workloads." in result.output
+    assert "(mean of 1 week;" in result.output
 
 
 def test_the_json_adds_up_and_the_picture_says_what_is_what(folder: Path, tmp_path: Path) -> None:
@@ -71,4 +72,11 @@ def test_a_stretch_beyond_the_record_says_what_there_is(folder: Path) -> None:
     result = run(folder, days=("--to", f"{end:%Y-%m-%d}"))
 
     assert isinstance(result.exception, Invalid)
-    assert "2023-03-06 00:00 to 2023-03-16 00:00 UTC" in result.exception.detail
+    assert "holds the London days 2023-03-06 to 2023-03-15, and not 2023-03-17." in result.exception.detail
+
+
+def test_a_day_of_summer_time_is_named_as_it_was_given(folder: Path) -> None:
+    result = run(folder, days=("--from", "2026-08-01"))
+
+    assert isinstance(result.exception, Invalid)
+    assert "holds the London days 2023-03-06 to 2023-03-15, and not 2026-08-01." in result.exception.detail

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from concurrent.futures import ProcessPoolExecutor
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from multiprocessing.context import SpawnContext
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from pylon.errors import Invalid
-from pylon.ontology.calendar import HALF_HOUR
+from pylon.ontology.calendar import HALF_HOUR, midnight
 from pylon.services import backtest
 from pylon.services.backtest import Backtest, Policy, run_backtest
 from tests.unit.services.backtests import STARTS_AT, made_up, write
@@ -86,8 +87,9 @@ def test_progress_tells_of_every_day(folder: Path) -> None:
     ("start", "end", "per_week", "says"),
     [
         (MIDDLE, MIDDLE, 10, "no half hours"),
-        (STARTS_AT - timedelta(days=1), MIDDLE, 10, "Choose a stretch within it"),
-        (STARTS_AT, STARTS_AT + timedelta(days=13), 10, "Choose a stretch within it"),
+        (STARTS_AT - timedelta(days=1), MIDDLE, 10, "2023-03-06 to 2023-03-17, and not 2023-03-05"),
+        (STARTS_AT, STARTS_AT + timedelta(days=13), 10, "2023-03-06 to 2023-03-17, and not 2023-03-19"),
+        (STARTS_AT + timedelta(days=12), STARTS_AT + timedelta(days=12), 10, "and not 2023-03-18"),
         (STARTS_AT, MIDDLE, 0, "0 workloads a week"),
     ],
 )
@@ -98,9 +100,21 @@ def test_what_cannot_be_replayed_is_refused(
         run_backtest(folder, start=start, end=end, per_week=per_week)
 
 
+def test_only_whole_london_days_are_said_to_be_held(tmp_path: Path) -> None:
+    """In summer midnight in UTC is one o'clock in London: of the first day of such a record an hour is lacking."""
+    start = datetime(2023, 6, 5, tzinfo=UTC)
+    folder = write(replace(made_up(days=3), starts_at=start), tmp_path)
+
+    with pytest.raises(Invalid, match="the London days 2023-06-06 to 2023-06-07, and not 2023-06-05"):
+        run_backtest(folder, start=midnight(date(2023, 6, 5)))
+    few = replace(made_up(days=1), starts_at=start)
+    with pytest.raises(Invalid, match="no whole London day"):
+        run_backtest(write(few, tmp_path), start=start - timedelta(days=9))
+
+
 def test_carbon_that_nobody_knows_is_refused_by_its_half_hour(tmp_path: Path) -> None:
     record = made_up(days=2)
     record.carbon_actual[50] = record.carbon_by_mix[50] = math.nan
 
-    with pytest.raises(Invalid, match="1 half hours, the first at 2023-03-07 01:00 UTC"):
+    with pytest.raises(Invalid, match="without: 1, the first at 2023-03-07 01:00 UTC"):
         run_backtest(write(record, tmp_path), per_week=10)
