@@ -316,7 +316,7 @@ def _terms(name: str, option: Document) -> str:
 
 
 def _alternative(option: Document, inputs: Document) -> str:
-    best = when(option, inputs["now"])
+    best = when(option, inputs["now"]).removesuffix(",")
     return f"At {place(option)} it would best run {best}, for {pounds(total(option) or 0.0)}."
 
 

@@ -54,6 +54,18 @@ def test_the_same_place_tomorrow_in_pieces():
     )
 
 
+def test_another_place_in_pieces():
+    carbon = [300.0] * 26 + [10.0, 10.0, 300.0, 10.0, 10.0, 300.0]
+    view = views.view(A, B, carbon=carbon, price={"A": 50, "B": 60})
+    workload = views.workload("j", interruptible=True, origin_dc_id=A.id)
+    draft = reasons.draft_of(reasons.consider(view, jobs.describe(view, workload, CONFIG), CONFIG.weights))
+    said = sentences(draft.reasoning, draft.inputs, draft.constraints, draft.alternatives)
+    (other,) = (one for one in said if one.startswith("At B"))
+    assert other.startswith(
+        "At B (region 5) it would best run in 2 pieces: Mon 23 Nov 01:00-02:00, 02:30-03:30 UTC, for GBP "
+    )
+
+
 def test_pieces_on_both_sides_of_midnight_each_have_their_day():
     carbon = [300.0] * 23 + [10.0, 300.0, 10.0, 10.0, 300.0, 10.0, 300.0]
     said = told(views.view(A, carbon=carbon), interruptible=True)
