@@ -171,7 +171,7 @@ def _improved(case: _Case, best: Together) -> Together:
     plan = fleet.improve(case.beside(power), replace(best.plan, bound_gbp=-math.inf))
     found = _pair(case, power, plan)
     kept = found if found.cost_gbp < best.cost_gbp else best
-    kept = replace(kept, bound_gbp=best.bound_gbp, prices=best.prices, rounds=best.rounds)
+    kept = replace(kept, bound_gbp=best.bound_gbp, prices=best.prices, rounds=best.rounds, relaxed=best.relaxed)
     bound_gbp = plan.bound_gbp - _worth(case, best.prices)
     if any(store.site >= 0 for store in case.stores) or bound_gbp <= best.bound_gbp:
         return kept

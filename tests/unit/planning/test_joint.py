@@ -12,6 +12,7 @@ from pylon.planning.battery import dispatch
 from pylon.planning.fleet import FleetProblem, Places, Prices
 from pylon.planning.joint import RELAXED, Store, Together, bound, check, load_of, plan_together
 from tests.unit.planning.batteries import a_battery, a_store, directions, rows_of, scarce, solved, worth_of
+from tests.unit.planning.fleet.test_exact import crowded
 from tests.unit.planning.fleets import HOURS, a_problem, options_of, random_problem
 
 
@@ -174,7 +175,20 @@ def test_a_few_large_jobs_are_placed_as_well_as_can_be_and_the_bound_says_so_whe
         assert bound(problem, stores, found.prices) < found.bound_gbp - 1
         assert not plan_together(problem, stores, is_quick=True).is_bound_by_solver
     beside = plan_together(problem, [replace(elsewhere, site=0)])
-    assert not beside.is_bound_by_solver
+    assert (beside.is_bound_by_solver, "room" in beside.relaxed) == (False, True)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_beside_a_battery_jobs_are_placed_better_and_the_bound_and_what_it_relaxes_stay(seed, monkeypatch):
+    problem = crowded(seed, count=12)
+    stores = [a_store(problem)]
+    found = plan_together(problem, stores)
+    monkeypatch.setattr("pylon.planning.joint.WORTH_SOLVING", math.inf)
+    before = plan_together(problem, stores)
+    assert check(problem, stores, found) == ()
+    assert found.cost_gbp < before.cost_gbp - 1
+    assert (found.bound_gbp, found.relaxed) == (before.bound_gbp, before.relaxed)
+    assert (found.is_bound_by_solver, found.plan.is_bound_by_solver) == (False, True)
 
 
 def test_where_fixed_work_takes_more_than_the_room_a_battery_may_not_charge():

@@ -8,6 +8,7 @@ limits of work, never of time.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -122,7 +123,7 @@ def _better(fleet: Fleet, columns: Columns, answer: Answer, best: Standing, gbp:
 
 
 def _ask(columns: Columns, values: Floats, is_free: Flags, nodes: int) -> Answer:
-    """Return what HiGHS finds from these values when only some jobs choose."""
+    """Return what HiGHS finds from these values when only some jobs choose; where it finds nothing, these."""
     import highspy
     from scipy.sparse import csc_array
 
@@ -148,4 +149,7 @@ def _ask(columns: Columns, values: Floats, is_free: Flags, nodes: int) -> Answer
     solver.passModel(programme)
     solver.setSolution(start)
     solver.run()
-    return Answer(np.array(solver.getSolution().col_value), float(solver.getInfo().mip_dual_bound))
+    found = solver.getSolution()
+    if not found.value_valid:  # by its tolerances nothing keeps to the limits, these values either
+        return Answer(values, -inf)
+    return Answer(np.array(found.col_value), float(solver.getInfo().mip_dual_bound))

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from pylon.errors import Invalid
 from pylon.planning import fleet
 from pylon.planning.fleet import Places, _exact
+from pylon.planning.fleet._columns import columns_of, values_of
+from pylon.planning.fleet._read import read, standing_of
 from tests.unit.planning.fleets import a_problem, best_cost, random_problem
 
 NEAR = 1e-4  # GBP
@@ -118,6 +120,19 @@ def test_it_is_asked_about_no_more_than_it_may_be(monkeypatch: pytest.MonkeyPatc
         assert max(asked, default=0) <= most
         assert bool(asked) is (most > 0)
     assert (found.places.site.tolist(), found.cost) == (plan.places.site.tolist(), plan.cost)
+
+
+def test_values_that_hold_nowhere_by_the_solvers_tolerances_stay_and_prove_nothing() -> None:
+    problem = crowded(0)
+    plan = fleet.greedy(problem)
+    reading = read(problem, by_content=True)
+    standing = standing_of(reading, plan.places)
+    columns = columns_of(reading.fleet, plan.prices.stack(), standing, plan.cost.total)
+    values = values_of(columns, reading.fleet, standing)
+    nothing = columns._replace(least=columns.least + 1e6, most=columns.most + 1e6)
+    answer = _exact._ask(nothing, values, np.ones(standing.site.size, np.bool_), 1)
+    assert answer.values.tolist() == values.tolist()
+    assert answer.bound_gbp == -np.inf
 
 
 def test_a_plan_that_breaks_a_limit_or_is_of_a_large_fleet_is_left_as_it_is(
