@@ -27,7 +27,7 @@ test-unit: $(VENV)/.dev ## Run the tests that need no network, database or clock
 	$(BIN)/python -m pytest -q tests/unit tests/contracts
 
 soak: $(VENV)/.dev ## Repeat what is repeated at random as often as is published (tampers, kills, decisions), and live through a year.
-	$(PYTEST) --soak tests/integration/test_log_tampers.py tests/integration/test_killed_actions.py \
+	$(PYTEST) --soak tests/integration/test_log_tampers.py tests/integration/test_killed_actions.py tests/integration/test_execute.py \
 	  tests/integration/test_killed_pipeline.py tests/integration/test_recompute.py tests/integration/test_year.py \
 	  tests/integration/test_backtest.py tests/benchmarks/test_replay.py
 

@@ -32,7 +32,7 @@ from tests.doubles.postgres import Cluster
 
 NAME = "acceptance_demo"
 NOW = datetime(2026, 11, 22, 18, 10, tzinfo=UTC)
-HOURS = 8
+HOURS = 6
 PATIENCE_S = 300
 
 

@@ -75,10 +75,10 @@ def main(words: list[str] | None = None) -> None:
 @app.command()
 def up() -> None:
     """Set everything up, load the grid, decide on it, print both, and serve the API with scheduled updates."""
-    from pylon.interfaces import first_run, runtime, serving, tables
+    from pylon.interfaces import first_run, interrupts, runtime, serving, tables
 
     settings = _settings()
-    serving.stop_on_terminate()
+    interrupts.stop_on_terminate()
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
         serving.warm_up()
         here.worker.start()
@@ -95,10 +95,10 @@ def up() -> None:
 @app.command()
 def serve() -> None:
     """Serve the API, and run the pipeline at minutes 12 and 42 (PYLON_SCHEDULE=off serves only)."""
-    from pylon.interfaces import runtime, serving
+    from pylon.interfaces import interrupts, runtime, serving
 
     settings = _settings()
-    serving.stop_on_terminate()
+    interrupts.stop_on_terminate()
     with serving.bound(settings) as listener, runtime.opened(settings, say=_say) as here:
         serving.warm_up()
         _serve(here, listener)
@@ -113,12 +113,12 @@ def pipeline(
     ] = None,
 ) -> None:
     """Run the pipeline once: ask every source, store what came, and report."""
-    from pylon.interfaces import runtime, serving, tables
+    from pylon.interfaces import interrupts, runtime, tables
     from pylon.ontology.enums import RunStatus
 
     start = of_option("--since", since)
     settings = _settings()
-    serving.stop_on_terminate()
+    interrupts.stop_on_terminate()
     with runtime.opened(settings, say=_say) as here:
         report = here.run_pipeline("command", _say, start)
         out.print(tables.sources_table(report))

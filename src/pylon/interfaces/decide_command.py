@@ -31,9 +31,9 @@ def add_decide(app: typer.Typer, settings: Callable[[], Settings], say: Callable
     @app.command()
     def decide(limit: _Limit = 20) -> None:
         """Let every agent decide once on what is loaded, and print what was decided and why."""
-        from pylon.interfaces import runtime, serving
+        from pylon.interfaces import interrupts, runtime
 
-        serving.stop_on_terminate()
+        interrupts.stop_on_terminate()
         with runtime.opened(settings(), may_create=False) as here:
             done = here.decide("command", say)
         print_round(done, limit)

@@ -47,10 +47,10 @@ def add_demo(app: typer.Typer, settings: Callable[[], Settings]) -> None:
         Everything is simulated, in a database of its own (PYLON_HOME/demo), which each demo makes anew.
         """
         from pylon.interfaces import demo as demos
-        from pylon.interfaces import runtime, serving
+        from pylon.interfaces import interrupts, runtime
         from pylon.store import embedded
 
-        serving.stop_on_terminate()
+        interrupts.stop_on_terminate()
         own = demos.demo_settings(settings())
         now = runtime.utc_now()
         at = demos.moments(now, hours)

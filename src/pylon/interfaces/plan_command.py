@@ -44,10 +44,10 @@ def add_plan(app: typer.Typer, settings: Callable[[], Settings]) -> None:
 
         Nothing is booked by it: agents carry it out in their next round (`pylon decide`).
         """
-        from pylon.interfaces import runtime, serving
+        from pylon.interfaces import interrupts, runtime
         from pylon.services import list_plans
 
-        serving.stop_on_terminate()
+        interrupts.stop_on_terminate()
         with runtime.opened(settings(), may_create=False) as here:
             made = _made(here).plan_id if name is None else name
             found = list_plans.plan(here.database, here.operator_id, made)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import errno
 import gc
 import logging
-import signal
 import socket
 import threading
 from collections.abc import Callable
-from types import FrameType
 
 import uvicorn
 
@@ -19,7 +17,7 @@ from pylon.interfaces.gate import is_loopback
 from pylon.interfaces.runtime import Runtime
 from pylon.settings import Settings
 
-__all__ = ["bound", "check_address", "configure_logging", "serve", "stop_on_terminate", "warm_up"]
+__all__ = ["bound", "check_address", "configure_logging", "serve", "warm_up"]
 
 _SHUTDOWN_S = 5
 
@@ -93,21 +91,11 @@ def warm_up() -> None:
     threading.Thread(target=work, name="warm-up", daemon=True).start()
 
 
-def stop_on_terminate() -> None:
-    """Make SIGTERM end the process as Ctrl-C does: everything that was opened is closed."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
-
-
 def configure_logging() -> None:
     """Send Pylon's and uvicorn's own messages to standard error, a line each."""
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
     logging.getLogger("pylon").setLevel(logging.INFO)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 class _Server(uvicorn.Server):
