@@ -78,7 +78,7 @@ $(VENV)/.server: requirements/server.txt pyproject.toml | $(VENV)/bin/pip
 
 $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/pip
 	@echo "Installing Pylon and what its tests need into $(VENV) (a minute or so, once)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@echo "Compiling the planner for this machine (some seconds, once)"
 	@$(BIN)/python -c "from pylon.planning import arrival; arrival.warm()"
